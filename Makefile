@@ -1,0 +1,43 @@
+# The journeys. Longer shell is in deploy/*.sh; NAME lets several local systems run side by side.
+SHELL := /bin/bash
+BIN := .venv/bin
+NAME ?= demo
+PROXIES ?= 1
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install venv up down status test check lint unit bench lock
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: install venv ## start a local cluster and the services, and ask it three questions
+	@$(BIN)/fab local.up --name '$(NAME)' --proxies '$(PROXIES)'
+
+down: venv ## stop all of it and leave nothing behind
+	@$(BIN)/fab local.down --name '$(NAME)'
+
+status: venv ## show every node and service
+	@$(BIN)/fab local.status --name '$(NAME)'
+
+test: install venv ## install what is missing, and run every test: unit and live
+	@$(BIN)/pytest
+
+check: lint unit ## lint, types and unit tests: what a commit must pass
+
+lint: venv ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+unit: venv ## the unit tests
+	@$(BIN)/pytest tests/unit
+
+bench: install venv ## measure the whole path beside its peers
+	@$(BIN)/python -m benchmark
+
+install: ## install the Debian packages that are missing
+	@bash deploy/install.sh
+
+venv: ## make .venv as requirements.lock says, when it has changed
+	@bash deploy/venv.sh
+
+lock: ## pin the newest versions that requirements*.txt allow
+	@bash deploy/lock.sh

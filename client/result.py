@@ -1,0 +1,59 @@
+"""An answer with Python values."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import msgspec
+
+from client.values import reader
+from contract.messages import Answer, Column
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a statement gave; iterating gives its rows.
+
+    `node` answered after `attempts` tries; `elapsed_ms` is the gateway's time, not the client's. `truncated`: there
+    were more rows than the policy lets through. `request_id` finds the request in the services' logs.
+    """
+
+    node: str
+    implementation: str
+    attempts: int
+    elapsed_ms: float
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    affected_rows: int
+    last_insert_id: int | None
+    truncated: bool
+    request_id: str
+
+    @classmethod
+    def of_answer(cls, answer: Answer) -> Self:
+        """The result that an answer stands for. Raises ValueError or TypeError when a value is not of its type."""
+        readers = [reader(column.type) for column in answer.columns]
+        return cls(
+            node=answer.node,
+            implementation=answer.implementation,
+            attempts=answer.attempts,
+            elapsed_ms=answer.elapsed_ms,
+            columns=tuple(answer.columns),
+            rows=tuple(
+                tuple(None if value is None else read(value) for read, value in zip(readers, row, strict=True))
+                for row in answer.rows
+            ),
+            affected_rows=answer.affected_rows,
+            last_insert_id=answer.last_insert_id,
+            truncated=answer.truncated,
+            request_id=answer.request_id,
+        )
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries by column name; of columns with the same name the last one counts."""
+        names = [column.name for column in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]

@@ -1,0 +1,130 @@
+"""The JSON messages, decoded and checked in one step. docs/api.md describes them; /openapi.json is made from them.
+
+Durations are integers in milliseconds and say so in their names.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from contract.errors import BadRequest
+
+Effect = Literal["read", "write", "schema", "session", "unknown"]
+
+MAX_BODY_BYTES = 1 << 20
+MAX_TIMEOUT_MS = 600_000
+DEFAULT_TIMEOUT_MS = 30_000
+
+SchemaName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}\Z", description="the default schema's name")]
+Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)]
+Rows = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class EndpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a client posts to the gatekeeper's /endpoint: one statement, and how it wants it routed.
+
+    `params`: an array for `?`, an object for `:name`; docs/api.md fixes how each type travels. `timeout_ms`: from the
+    request's arrival to its answer.
+    """
+
+    query: Annotated[str, msgspec.Meta(min_length=1)]
+    implementation: str | None = None
+    params: list[Any] | dict[str, Any] | None = None
+    database: SchemaName | None = None
+    timeout_ms: Milliseconds | None = None
+
+
+class EndpointQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `GET /endpoint` takes in its query string, at the gatekeeper and at the proxy: a read without parameters."""
+
+    query: Annotated[str, msgspec.Meta(min_length=1)]
+    implementation: str | None = None
+    database: SchemaName | None = None
+    timeout_ms: Milliseconds | None = None
+
+
+class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a gatekeeper posts to a proxy's /endpoint: the request as judged.
+
+    `effect` chooses the account; left out, the statement is taken as a write. `max_rows`: rows beyond it are cut off
+    and the answer says `truncated`. `timeout_ms`: what is left of the client's.
+    """
+
+    query: Annotated[str, msgspec.Meta(min_length=1)]
+    implementation: str = "customized_hit"
+    params: list[Any] | dict[str, Any] | None = None
+    database: SchemaName | None = None
+    timeout_ms: Milliseconds = DEFAULT_TIMEOUT_MS
+    effect: Literal["read", "write"] = "write"
+    max_rows: Rows = 10_000
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of an answer: its label, and the name of its MySQL type (docs/api.md lists them)."""
+
+    name: str
+    type: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a statement gave. `attempts`: how often it was tried, 1 when the first node answered."""
+
+    request_id: str
+    node: str
+    implementation: str
+    attempts: int
+    elapsed_ms: float
+    columns: list[Column]
+    rows: Sequence[Sequence[Any]]
+    affected_rows: int
+    last_insert_id: int | None
+    truncated: bool
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """What a proxy knows of one node. `ping_ms` is the smoothed round trip of `SELECT 1` through the tunnel."""
+
+    name: str
+    role: str
+    state: Literal["up", "suspect", "down"]
+    engine_state: str
+    ping_ms: float | None
+    in_flight: int
+    requests: int
+    failures: int
+    tunnel_restarts: int
+    detail: str = ""
+
+
+class NodesAnswer(msgspec.Struct, frozen=True):
+    """`GET /nodes` at a proxy. `inventory_problem` says why a changed inventory was refused, null when it was not."""
+
+    proxy: str
+    engine: str
+    tunnel: str
+    inventory_problem: str | None
+    nodes: list[NodeStatus]
+
+
+class FleetAnswer(msgspec.Struct, frozen=True):
+    """`GET /nodes` at a gatekeeper: what each proxy that answered knows."""
+
+    proxies: list[NodesAnswer]
+
+
+Message = TypeVar("Message")
+
+
+def decode(body: bytes, kind: type[Message]) -> Message:
+    """The message in a JSON body. Raises BadRequest, which says where in the body what was expected."""
+    if not body:
+        raise BadRequest("the body is empty; a JSON object was expected")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the body does not fit: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None

@@ -1,0 +1,85 @@
+"""The OpenAPI document of the gatekeeper, made from the messages; tests hold it to docs/api.md and to the answers."""
+
+from typing import Any
+
+import msgspec
+
+from contract.errors import PROBLEM_MEDIA_TYPE, Problem, error_types
+from contract.messages import Answer, EndpointQuery, EndpointRequest, FleetAnswer
+
+VERSION = "0.1.0"
+
+_REF = "#/components/schemas/{name}"
+
+
+def document() -> dict[str, Any]:
+    """The document (OpenAPI 3.1)."""
+    schemas = msgspec.json.schema_components(
+        [EndpointRequest, EndpointQuery, Answer, Problem, FleetAnswer], ref_template=_REF
+    )[1]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Gatekeeper for MySQL Cluster",
+            "version": VERSION,
+            "description": "Send SQL and get rows back.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"key": []}],
+        "paths": {
+            "/endpoint": {"post": _post_endpoint(), "get": _get_endpoint(schemas["EndpointQuery"])},
+            "/nodes": {"get": _operation("What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401])},
+            "/healthz": {"get": _open("The process is alive.", "text/plain", [])},
+            "/readyz": {"get": _open("It can serve.", "text/plain", [503])},
+            "/openapi.json": {"get": _open("This document.", "application/json", [])},
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
+        },
+    }
+
+
+_STATEMENT_ERRORS = [400, 401, 403, 406, 422, 500, 502, 503, 504]
+
+
+def _post_endpoint() -> dict[str, Any]:
+    operation = _operation("Runs one statement.", {"200": _answer()}, sorted({*_STATEMENT_ERRORS, 413, 415}))
+    return {**operation, "requestBody": {"required": True, **_json("EndpointRequest")}}
+
+
+def _get_endpoint(query: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "query", "required": name in query["required"], "schema": _without_null(schema)}
+        for name, schema in query["properties"].items()
+    ]
+    return {**_operation("Runs one read.", {"200": _answer()}, _STATEMENT_ERRORS), "parameters": parameters}
+
+
+def _answer() -> dict[str, Any]:
+    answer = _json("Answer", "The rows.")
+    answer["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
+    answer["content"]["text/csv"] = {"schema": {"type": "string"}}
+    return answer
+
+
+def _operation(summary: str, responses: dict[str, Any], errors: list[int]) -> dict[str, Any]:
+    titles = {error.status: error.title for error in reversed(error_types())}
+    problems = {str(status): _json("Problem", titles[status], PROBLEM_MEDIA_TYPE) for status in errors}
+    return {"summary": summary, "responses": {**responses, **problems}}
+
+
+def _open(summary: str, media_type: str, errors: list[int]) -> dict[str, Any]:
+    ok = {"description": summary, "content": {media_type: {}}}
+    return {**_operation(summary, {"200": ok}, errors), "security": []}
+
+
+def _json(schema: str, description: str = "", media_type: str = "application/json") -> dict[str, Any]:
+    reference = {"schema": {"$ref": _REF.format(name=schema)}}
+    return {"description": description or schema, "content": {media_type: reference}}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a member that may be left out: in a query string there is no null."""
+    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    return options[0] if options else {name: value for name, value in schema.items() if name != "default"}

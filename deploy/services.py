@@ -1,0 +1,184 @@
+"""The services of a local cluster and their settings: proxies and a gatekeeper on 127.0.0.1, as STATE/NAME.toml.
+
+Certificates go to STATE/certificates, sockets to a short directory of the cluster's own. deploy/supervision.py runs
+the services.
+"""
+
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from deploy import certificates, toml
+from deploy.secrets import write_file
+
+ADDRESS = "127.0.0.1"
+GATEKEEPER_PORT = 8080
+GATEKEEPER_WORKERS = 2
+
+# Below Linux's ephemeral ports (32768 and up, ip(7)), so that no client's socket sits on a restarted service's port.
+_PORTS = range(20_000, 32_000)
+_SERVICES_FILE = "services.json"
+
+
+class ServiceError(RuntimeError):
+    """The services can't be configured, started or stopped; `log` is the text to look at, if there is one."""
+
+    def __init__(self, text: str, log: Path | None = None) -> None:
+        super().__init__(text)
+        self.log = log
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """What the services of one cluster need to know of it. `root` has their packages; `proxies`: how many to run."""
+
+    root: Path
+    state: Path
+    inventory: Path
+    engine: str
+    ssh_key: Path
+    known_hosts: Path
+    accounts: Path
+    policy: Path
+    keys: Path
+    proxies: int = 1
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One service: where it listens and where it is measured, as HOST:PORT, and its settings file."""
+
+    name: str
+    role: Literal["proxy", "gatekeeper"]
+    listen: str
+    metrics_listen: str
+    settings: Path
+    log: Path
+
+
+class Services(msgspec.Struct, frozen=True):
+    """The services of one cluster, in the order in which they start, whose packages are in `root`."""
+
+    root: Path
+    state: Path
+    runtime_directory: Path
+    services: tuple[Service, ...]
+
+    @property
+    def gatekeeper(self) -> Service:
+        """The gatekeeper."""
+        return next(service for service in self.services if service.role == "gatekeeper")
+
+    @property
+    def proxies(self) -> tuple[Service, ...]:
+        """The proxies."""
+        return tuple(service for service in self.services if service.role == "proxy")
+
+    @property
+    def gatekeeper_url(self) -> str:
+        """Where clients send their statements."""
+        return f"http://{self.gatekeeper.listen}"
+
+    def credentials(self, service: Service) -> certificates.Credentials:
+        """The service's certificate and key; issued when they are missing or end soon."""
+        return certificates.issue(self.state / "certificates", service.role, service.name)
+
+
+def configure(installation: Installation) -> Services:
+    """Chooses ports, issues certificates and writes every settings file. Raises ServiceError, CertificateError."""
+    certificates.create_authority(installation.state / "certificates")
+    (installation.state / "log").mkdir(exist_ok=True)
+    services = _plan(installation, Path(tempfile.mkdtemp(prefix="gatekeeper-", dir="/tmp")))
+    for service in services.services:
+        (services.runtime_directory / service.name).mkdir(mode=0o700)
+        write_file(service.settings, settings_of(service, services, installation).encode())
+    write_file(installation.state / _SERVICES_FILE, msgspec.json.encode(services, enc_hook=str))
+    return services
+
+
+def configured(state: Path) -> Services | None:
+    """The services that `configure` left in the directory; None when there are none."""
+    try:
+        text = (state / _SERVICES_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(text, type=Services, dec_hook=lambda path, value: path(value))
+
+
+def forget(services: Services) -> None:
+    """Removes what lies outside the state directory."""
+    shutil.rmtree(services.runtime_directory, ignore_errors=True)
+
+
+def settings_of(service: Service, services: Services, installation: Installation) -> str:
+    """The text of a service's settings file; proxy/settings.py and gatekeeper/settings.py read it."""
+    credentials = services.credentials(service)
+    common: dict[str, toml.Value] = {
+        "name": service.name,
+        "listen": service.listen,
+        "metrics_listen": service.metrics_listen,
+        "runtime_directory": str(services.runtime_directory / service.name),
+    }
+    tls: dict[str, toml.Value] = {
+        "certificate": str(credentials.certificate),
+        "key": str(credentials.key),
+        "authority": str(credentials.authority),
+    }
+    own = _proxy_members(installation) if service.role == "proxy" else _gatekeeper_members(services, installation)
+    return toml.render({**common, **own}, {"tls": tls})
+
+
+def _proxy_members(installation: Installation) -> dict[str, toml.Value]:
+    return {
+        "inventory": str(installation.inventory),
+        "engine": installation.engine,
+        "tunnel": "openssh",
+        "ssh_key": str(installation.ssh_key),
+        "known_hosts": str(installation.known_hosts),
+        "accounts": str(installation.accounts),
+    }
+
+
+def _gatekeeper_members(services: Services, installation: Installation) -> dict[str, toml.Value]:
+    return {
+        "workers": GATEKEEPER_WORKERS,
+        "proxies": [f"https://{proxy.listen}" for proxy in services.proxies],
+        "policy": str(installation.policy),
+        "keys": str(installation.keys),
+    }
+
+
+def _plan(installation: Installation, runtime_directory: Path) -> Services:
+    ports = _free_ports()
+    state = installation.state
+
+    def service(name: str, role: Literal["proxy", "gatekeeper"], port: int) -> Service:
+        listen, metrics = f"{ADDRESS}:{port}", f"{ADDRESS}:{next(ports)}"
+        return Service(name, role, listen, metrics, state / f"{name}.toml", state / "log" / f"{name}.log")
+
+    proxies = [service(f"proxy{number}", "proxy", next(ports)) for number in range(1, installation.proxies + 1)]
+    edge = GATEKEEPER_PORT if _is_free(GATEKEEPER_PORT) else next(ports)
+    gatekeeper = service("gatekeeper1", "gatekeeper", edge)
+    return Services(installation.root, state, runtime_directory, (*proxies, gatekeeper))
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports that are free now, each once; by chance, so that clusters started at the same time don't collide."""
+    for port in random.sample(_PORTS, k=len(_PORTS)):
+        if _is_free(port):
+            yield port
+    raise ServiceError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,124 @@
+"""What a statement does, as a frozen value. Apart from policy: nothing here decides who may do it.
+
+`analyse` refuses only what it can't be sure about or what no policy can allow. Everything unknown counts as the worst.
+The text itself is what is forwarded; it is never written anew.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from sqlglot import exp
+
+from contract.errors import StatementUnparsable
+from contract.messages import Effect
+from gatekeeper.analysis import agreement, limits, statement
+from gatekeeper.analysis.access import Access, Column, access
+from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
+from gatekeeper.analysis.functions import called
+from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
+from gatekeeper.analysis.parse import parse
+from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
+from gatekeeper.analysis.statement import DATA_KINDS
+from gatekeeper.analysis.words import GRAMMAR
+
+__all__ = [
+    "ALLOWED_FUNCTIONS",
+    "ALL_COLUMNS",
+    "DATA_KINDS",
+    "MAX_CHARACTERS",
+    "Analysis",
+    "Column",
+    "TableName",
+    "analyse",
+]
+
+_NOTHING: Final = Access(frozenset(), frozenset(), frozenset(), frozenset(), has_where=False)
+_ROOTS: dict[type[exp.Expr], str] = {
+    exp.Select: "select",
+    exp.Union: "select",
+    exp.Except: "select",
+    exp.Intersect: "select",
+    exp.Subquery: "select",
+    exp.Insert: "insert",
+    exp.Update: "update",
+    exp.Delete: "delete",
+}
+
+
+_LITERALS = re.compile(r"\?(?: , \?)+")
+_ROWS = re.compile(r"\( \?\*? \)(?: , \( \?\*? \))+")
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """What one statement does.
+
+    `kind`: one of DATA_KINDS, or the name of something else ("show", "ddl", ...), of which only kind, effect and digest
+    are known. Tables are (schema, name), schema "" where none was named and there is no default; columns are (schema,
+    table, column) with "*" for all columns of the table, and stand for every table that they might belong to.
+    `functions`: names in lower case. `digest`: the same for statements that differ in literals and white space only.
+    `has_where`: an UPDATE or DELETE whose WHERE mentions a column.
+    """
+
+    kind: str
+    effect: Effect
+    digest: str
+    functions: frozenset[str]
+    reads: frozenset[TableName]
+    writes: frozenset[TableName]
+    columns_read: frozenset[Column]
+    columns_written: frozenset[Column]
+    has_where: bool
+
+
+def analyse(text: str, schema: str | None) -> Analysis:
+    """What the statement does when `schema` is the default one.
+
+    Raises Forbidden, with its rule, for what is refused under every policy; StatementUnparsable for what is not
+    understood.
+    """
+    tokens = lex(text)
+    kind, effect = statement.kind_of(tokens)
+    if kind not in DATA_KINDS:
+        return _analysis(kind, effect, tokens, frozenset(), _NOTHING)
+    limits.check(tokens)
+    statement.check_constructs(tokens)
+    functions = called(tokens)
+    tree = parse(tokens)
+    agreement.check(tree, tokens)
+    kind, effect = _root(tree, kind)
+    return _analysis(kind, effect, tokens, functions, access(tree, schema))
+
+
+def _root(tree: exp.Expr, kind: str) -> tuple[str, Effect]:
+    """Kind and effect by the tree's root, which must be what the first word said; only WITH leaves it open."""
+    found = _ROOTS.get(type(tree))
+    if found is None or not (found == kind or (kind, found) == ("replace", "insert") or kind == "select"):
+        raise StatementUnparsable("not understood")
+    return (kind if kind == "replace" else found), ("read" if found == "select" else "write")
+
+
+def _analysis(kind: str, effect: Effect, tokens: Sequence[Token], functions: frozenset[str], found: Access) -> Analysis:
+    return Analysis(
+        kind=kind,
+        effect=effect,
+        digest=digest(tokens),
+        functions=functions,
+        reads=found.reads,
+        writes=found.writes,
+        columns_read=found.columns_read,
+        columns_written=found.columns_written,
+        has_where=found.has_where,
+    )
+
+
+def digest(tokens: Sequence[Token]) -> str:
+    """16 hex digits for the statement without its literals' values, comments, white space and keywords' case.
+
+    Placeholders count as literals, and lists and rows of them as one.
+    """
+    parts = ["?" if token.kind in "snp" else token.word if token.word in GRAMMAR else token.text for token in tokens]
+    shape = _ROWS.sub("( ?* )", _LITERALS.sub("?*", " ".join(parts)))
+    return hashlib.blake2b(shape.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,78 @@
+"""Does sqlglot's tree account for the statement? Checks that hold where its parser is more lenient than a server.
+
+Only kinds of node that are known to mean what they say are let through; no clause's keyword may have become a name; as
+many SELECTs as were written must be there; and every name that was written must be found in the tree.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sqlglot import exp
+
+from contract.errors import Forbidden, StatementUnparsable
+from gatekeeper.analysis.lexer import QUOTED, WORD, Token
+from gatekeeper.analysis.words import GRAMMAR, STRUCTURAL, words
+
+# Functions are judged by name, on tokens (functions.py); their classes are let through but for those that need no
+# parentheses or can stand for a table.
+_NAMES = frozenset({exp.Identifier, exp.Var})
+_FUNCTIONS_REFUSED: frozenset[type[exp.Expr]] = frozenset({exp.NextValueFor, exp.JSONTable, exp.Apply})
+_NODES = frozenset(
+    getattr(exp, name)
+    for name in words(
+        # statements and their clauses
+        """
+        Select Union Except Intersect Subquery With CTE Insert Update Delete Values Schema OnConflict
+        Returning From Join Table TableAlias Alias Lateral Partition IndexTableHint Where Group Rollup Having
+        Order Ordered Limit Offset Distinct Window WindowSpec
+        """
+        # names, literals and types
+        """
+        Column Identifier Star Literal Null Boolean Placeholder Var Introducer Tuple Paren Interval
+        IntervalSpan DataType DataTypeParam CharacterSet JSONPath JSONPathRoot JSONKeyValue JSONValue
+        """
+        # operators
+        """
+        EQ NEQ NullSafeEQ LT LTE GT GTE Add Sub Mul Div IntDiv Mod Neg BitwiseAnd BitwiseOr BitwiseXor
+        BitwiseNot BitwiseLeftShift BitwiseRightShift Not Is Like In Between Escape Any All
+        """
+    )
+)
+
+
+def check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
+    """Raises Forbidden (rules construct, reserved_word) or StatementUnparsable for a tree that may be a misreading."""
+    found: Counter[str] = Counter()
+    selects = 0
+    for node in tree.walk():
+        if not _known(node):
+            raise Forbidden(f"{node.key.upper()} is not accepted within a statement", rule="construct")
+        selects += isinstance(node, exp.Select)
+        if type(node) in _NAMES:
+            found[node.name.upper()] += 1
+        _check_name(node)
+    if selects != sum(token.word == "SELECT" for token in tokens):
+        raise StatementUnparsable("not understood: a SELECT was read in more than one way")
+    missing = Counter(_names(tokens)) - found
+    if missing:
+        raise StatementUnparsable(f"not understood near {next(iter(missing))[:64]}")
+
+
+def _known(node: exp.Expr) -> bool:
+    kind = type(node)
+    return kind in _NODES or (isinstance(node, exp.Func) and kind not in _FUNCTIONS_REFUSED)
+
+
+def _check_name(node: exp.Expr) -> None:
+    """An unquoted name or variable of the tree that is a clause's keyword is a misreading."""
+    if type(node) is exp.Identifier and not node.args.get("quoted") and node.name.upper() in STRUCTURAL:
+        raise Forbidden(f"{node.name} is a reserved word; as a name it needs backticks", rule="reserved_word")
+
+
+def _names(tokens: Sequence[Token]) -> Iterable[str]:
+    """The names that must be found in the tree: quoted, after a dot, or no word of the grammar and no function."""
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.kind == QUOTED:
+            yield token.text[1:-1].replace("``", "`").upper()
+        elif token.kind == WORD and token.word not in GRAMMAR and (following is None or following.kind != "("):
+            yield token.text.upper()

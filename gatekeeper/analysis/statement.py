@@ -1,0 +1,83 @@
+"""What kind of statement the tokens begin, and the constructs that no statement may hold."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from contract.errors import Forbidden, StatementUnparsable
+from contract.messages import Effect
+from gatekeeper.analysis.lexer import Token
+from gatekeeper.analysis.words import words
+
+# The kinds that are analysed; the others are only named, so that a refusal can say what was refused.
+DATA_KINDS: Final = ("select", "insert", "replace", "update", "delete")
+
+_DATA_VERBS = {"WITH": "select", "SELECT": "select"} | {kind.upper(): kind for kind in DATA_KINDS}
+_ADMINISTRATIVE = words(
+    """
+    BACKUP BINLOG CACHE CASE CHANGE CHECK CHECKSUM CLONE DECLARE DO FLUSH FOR GET HANDLER HELP IF IMPORT INSTALL
+    KILL LOAD LOOP OPTIMIZE PURGE REPAIR REPEAT RESIGNAL RESTART SHUTDOWN SIGNAL STOP UNINSTALL WHILE
+    """
+)
+_OTHER_VERBS: Final[dict[str, tuple[str, Effect]]] = {
+    **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"), ("ddl", "schema")),
+    **dict.fromkeys(("GRANT", "REVOKE"), ("grant", "schema")),
+    **dict.fromkeys(("SET", "USE", "RESET"), ("set", "session")),
+    **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA"), ("transaction", "session")),
+    **dict.fromkeys(("LOCK", "UNLOCK"), ("lock", "session")),
+    **dict.fromkeys(("PREPARE", "EXECUTE", "DEALLOCATE"), ("prepare", "unknown")),
+    **dict.fromkeys(("DESC", "DESCRIBE"), ("describe", "read")),
+    **dict.fromkeys(("EXPLAIN", "ANALYZE"), ("explain", "unknown")),
+    "SHOW": ("show", "unknown"),
+    "CALL": ("call", "unknown"),
+    "TABLE": ("table", "read"),
+    "VALUES": ("values", "read"),
+    **dict.fromkeys(_ADMINISTRATIVE, ("other", "unknown")),
+}
+_INSERT_WORDS = frozenset({"INSERT", "REPLACE", "LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE"})
+
+
+def kind_of(tokens: Sequence[Token]) -> tuple[str, Effect]:
+    """The statement's kind by its first word, and its effect. `WITH` counts as select until it is parsed.
+
+    Raises StatementUnparsable for a text that begins no statement of either server.
+    """
+    first = next((token for token in tokens if token.kind != "("), None)
+    if first is None:
+        raise StatementUnparsable("the statement is empty")
+    if kind := _DATA_VERBS.get(first.word):
+        return kind, "read" if kind == "select" else "write"
+    if first.word in _OTHER_VERBS:
+        return _OTHER_VERBS[first.word]
+    raise StatementUnparsable(f"no statement begins with {first.text[:64]}")
+
+
+def check_constructs(tokens: Sequence[Token]) -> None:
+    """Refuses what would turn a data statement into something else, wherever it stands. Raises Forbidden.
+
+    A locking read is refused rather than counted as a write: with one statement a request its lock is gone when the
+    answer arrives, so that it can serve nothing but to stop others.
+    """
+    words = [token.word for token in tokens]
+    for at, word in enumerate(words):
+        if word in _CHECKED and (refused := _construct(word, tokens[at + 1 : at + 2], words[:at])):
+            raise refused
+
+
+_CHECKED = frozenset({"INTO", "PROCEDURE", "TABLE", "FOR", "LOCK", "NEXT", "PREVIOUS", "LATERAL"})
+
+
+def _construct(word: str, rest: Sequence[Token], before: Sequence[str]) -> Forbidden | None:
+    following = rest[0].word if rest else ""
+    if word == "INTO" and not (before and set(before) <= _INSERT_WORDS):
+        return Forbidden("INTO stands only after INSERT and REPLACE; files and variables can't be written", rule="into")
+    if word == "PROCEDURE" or (word == "TABLE" and before):
+        return Forbidden(f"{word} is not accepted within a statement", rule="construct")
+    if (word, following) in {("FOR", "UPDATE"), ("FOR", "SHARE"), ("LOCK", "IN")}:
+        return Forbidden("reads that lock rows are not accepted", rule="locking_read")
+    if word in {"NEXT", "PREVIOUS"} and following == "VALUE":
+        return Forbidden(f"{word} VALUE FOR would use a sequence", rule="construct")
+    if word == "FOR" and following == "SYSTEM_TIME":
+        return Forbidden("reads of a table's history are not accepted", rule="construct")
+    if word == "LATERAL" and not (rest and rest[0].kind == "("):  # an ordinary name for MariaDB
+        return Forbidden("LATERAL is accepted before a derived table only", rule="construct")
+    return None

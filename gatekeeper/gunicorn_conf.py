@@ -1,0 +1,53 @@
+"""How gunicorn serves the gatekeeper.
+
+`gunicorn --config python:gatekeeper.gunicorn_conf "gatekeeper.app:create_app()"`. Its address takes plain HTTP and must
+be a loopback one: nginx stands before it where clients come from elsewhere.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from contract.serving import tls_options
+from contract.settings import load_named
+from gatekeeper.settings import Settings
+
+_settings = load_named("GATEKEEPER_CONFIG", Settings)
+tls_options(None, _settings.listen)
+
+bind = _settings.listen
+proc_name = _settings.name
+workers = _settings.workers
+worker_class = "gevent"
+worker_connections = 1_000
+keepalive = 75
+graceful_timeout = 10
+timeout = 60
+limit_request_line = 8_190
+loglevel = "warning"
+
+# The workers share their counts through files here; prometheus_client reads the variable when it is first imported.
+_counts = Path(_settings.runtime_directory) / "metrics"
+_counts.mkdir(mode=0o700, parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_counts)
+
+
+def on_starting(_server: Any) -> None:
+    """Removes the counts that a killed gatekeeper left."""
+    for left in _counts.glob("*.db"):
+        left.unlink(missing_ok=True)
+
+
+def when_ready(_server: Any) -> None:
+    """Serves the metrics of all workers from the master process."""
+    from gatekeeper import metrics  # noqa: PLC0415 prometheus_client looks at the environment when it is imported
+
+    if _settings.metrics_listen:
+        metrics.serve(_settings.metrics_listen)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drops the gauges of a worker that ended."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 as above
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no annotations

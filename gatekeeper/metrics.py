@@ -1,0 +1,31 @@
+"""What Prometheus reads on the port that `metrics_listen` names: of all workers together."""
+
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, multiprocess, start_http_server
+
+from contract.settings import split_address
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+_requests = Counter("gatekeeper_requests_total", "Requests by status and error code.", ("status", "code"))
+_duration = Histogram("gatekeeper_request_seconds", "Time from a request's key to its answer.", buckets=_SECONDS)
+
+
+def answered(status: int, code: str | None, elapsed_s: float) -> None:
+    """Counts a request that was answered."""
+    _child(str(status), code or "").inc()
+    _duration.observe(elapsed_s)
+
+
+@lru_cache(maxsize=256)
+def _child(status: str, code: str) -> Counter:
+    return _requests.labels(status, code)
+
+
+def serve(listen: str) -> None:
+    """Answers `/metrics` on HOST:PORT for all workers, in a thread of the calling process."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
+    host, port = split_address(listen)
+    start_http_server(port, host, registry=registry)

@@ -1,0 +1,58 @@
+"""The policy's form: frozen values, as they stand in the TOML file. docs/policy.md describes every member."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from contract.errors import Forbidden
+from contract.messages import MAX_TIMEOUT_MS, SchemaName
+
+Kind = Literal["select", "insert", "replace", "update", "delete"]
+Implementation = Literal["direct_hit", "random_hit", "customized_hit"]
+
+# Letters, digits, _, $ and - in any script; a table's name may have inner spaces. `*` stands for every table.
+TablePattern = Annotated[str, msgspec.Meta(pattern=r"^[\w$-]{1,64}\.(\*|[\w$-]([\w$ -]{0,62}[\w$-])?)\Z")]
+TableName = Annotated[str, msgspec.Meta(pattern=r"^[\w$-]{1,64}\.[\w$-]([\w$ -]{0,62}[\w$-])?\Z")]
+FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_]*\Z")]
+ColumnName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+RoleName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+
+
+class PolicyError(ValueError):
+    """The policy makes no sense; every mistake is named, with its member and what is allowed there."""
+
+
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the keys of one role may do. Whatever a member does not grant is refused.
+
+    `max_rows`: rows beyond it are cut off. `max_timeout_ms`: milliseconds, for the whole request.
+    """
+
+    kinds: frozenset[Kind]
+    read: tuple[TablePattern, ...] = ()
+    write: tuple[TablePattern, ...] = ()
+    hidden: dict[TableName, tuple[ColumnName, ...]] = {}
+    functions: frozenset[FunctionName] = frozenset()
+    where_required: bool = True
+    default_database: SchemaName | None = None
+    implementations: frozenset[Implementation] = frozenset({"direct_hit", "random_hit", "customized_hit"})
+    default_implementation: Implementation = "customized_hit"
+    max_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    max_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)] = 30_000
+
+    def schemas(self) -> frozenset[str]:
+        """The schemas that the role's patterns name."""
+        return frozenset(pattern.partition(".")[0] for pattern in (*self.read, *self.write))
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All roles, by name."""
+
+    roles: dict[RoleName, Role]
+
+    def role(self, name: str) -> Role:
+        """The role of this name. Raises Forbidden (rule role) for one that the policy does not have."""
+        try:
+            return self.roles[name]
+        except KeyError:
+            raise Forbidden("the key's role is not in the policy", rule="role") from None

@@ -1,0 +1,28 @@
+"""What a gatekeeper is told: gatekeeper.toml (docs/operations.md describes each member)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from contract.settings import Tls
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A gatekeeper's settings. `listen` is HOST:PORT, `proxies` are URLs, `policy` and `keys` are paths.
+
+    `tls` is what it shows to proxies, not to clients: TLS at the edge is nginx's. `keys` must be readable by its
+    owner only. `connections_per_proxy` bounds what each worker sends to each proxy at once.
+    """
+
+    name: str
+    listen: str
+    proxies: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    policy: str
+    keys: str
+    runtime_directory: str
+    metrics_listen: str | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    connect_timeout_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    connections_per_proxy: Annotated[int, msgspec.Meta(ge=1)] = 128
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    tls: Tls | None = None

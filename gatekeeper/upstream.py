@@ -1,0 +1,170 @@
+"""The proxies behind the gatekeeper: pooled sessions over mutual TLS, the least busy first, failing ones left out."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import requests
+import structlog
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
+from contract.roles import dns_name
+from contract.settings import Tls
+from gatekeeper.settings import Settings
+
+log = structlog.get_logger()
+
+# A proxy that failed is asked again only when no other is left, or after this.
+_LEFT_OUT_S = 1.0
+# The proxy answers at the deadline; this is for its answer's way.
+_GRACE_S = 1.0
+_CHUNK_BYTES = 32 << 10
+# urllib3's and OpenSSL's names for what ends an exchange before it begins.
+_UNSENT = ("NewConnectionError", "CERTIFICATE_VERIFY_FAILED")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A proxy's answer: the body at once, or in chunks when it is a stream."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | Iterator[bytes]
+    proxy: str
+
+
+class Upstream(Protocol):
+    """What the gatekeeper forwards to; a test hands in another."""
+
+    def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
+        """Sends a judged request. Raises GatekeeperError."""
+        ...
+
+    def get_each(self, path: str) -> list[bytes]:
+        """The bodies of those proxies that answer a GET."""
+        ...
+
+
+class _Proxy:
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self.in_flight = 0
+        self.left_out_until = 0.0
+        self.session = _session(url, settings)
+
+
+class Proxies:
+    """The deployment's proxies, each with its own pool of connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._proxies = [_Proxy(url, settings) for url in settings.proxies]
+        self._connect_timeout_s = settings.connect_timeout_ms / 1000
+        self._most_in_flight = settings.connections_per_proxy
+        self._lock = threading.Lock()
+
+    def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
+        """Sends a judged request to the least busy proxy, and to another where that is safe. Raises GatekeeperError."""
+        headers = {"Content-Type": "application/json", "X-Request-ID": request_id, "Accept": accept}
+        deadline = time.monotonic() + timeout_ms / 1000 + _GRACE_S
+        tried: list[_Proxy] = []
+        while True:
+            proxy = self._take(tried)
+            try:
+                return self._send(proxy, body, headers, deadline)
+            except requests.RequestException as error:
+                self._give_back(proxy)
+                failure = _failure(error, is_read=is_read)
+                log.warning("proxy_failed", request_id=request_id, proxy=proxy.url, reason=type(error).__name__)
+                proxy.left_out_until = time.monotonic() + _LEFT_OUT_S
+                tried.append(proxy)
+                if not failure.retryable or len(tried) == len(self._proxies) or time.monotonic() >= deadline:
+                    raise failure from None
+
+    def get_each(self, path: str) -> list[bytes]:
+        """The bodies of those proxies that answer a GET."""
+        bodies = []
+        for proxy in self._proxies:
+            with contextlib.suppress(requests.RequestException):
+                response = proxy.session.get(proxy.url + path, timeout=self._connect_timeout_s)
+                if response.ok:
+                    bodies.append(response.content)
+        return bodies
+
+    def _take(self, tried: Sequence[_Proxy]) -> _Proxy:
+        now = time.monotonic()
+        with self._lock:
+            left = [proxy for proxy in self._proxies if proxy not in tried]
+            proxy = min(left, key=lambda proxy: (proxy.left_out_until > now, proxy.in_flight))
+            if proxy.in_flight >= self._most_in_flight:
+                raise Unavailable("the gatekeeper is busy", rule="max_in_flight")
+            proxy.in_flight += 1
+        return proxy
+
+    def _give_back(self, proxy: _Proxy) -> None:
+        with self._lock:
+            proxy.in_flight -= 1
+
+    def _send(self, proxy: _Proxy, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
+        left_s = max(0.001, deadline - time.monotonic())
+        response = proxy.session.post(
+            f"{proxy.url}/endpoint",
+            data=body,
+            headers=headers,
+            stream=True,
+            timeout=(min(self._connect_timeout_s, left_s), left_s),
+            allow_redirects=False,
+        )
+        if "chunked" in response.headers.get("Transfer-Encoding", ""):
+            return Reply(response.status_code, response.headers, self._chunks(proxy, response), proxy.url)
+        content = response.content
+        self._give_back(proxy)
+        return Reply(response.status_code, response.headers, content, proxy.url)
+
+    def _chunks(self, proxy: _Proxy, response: requests.Response) -> Iterator[bytes]:
+        try:
+            yield from response.raw.stream(_CHUNK_BYTES, decode_content=False)
+        except HTTPError as error:
+            raise UpstreamFailed("the answer broke off", outcome="unknown") from error
+        finally:
+            response.close()
+            self._give_back(proxy)
+
+
+class _Adapter(HTTPAdapter):
+    """Checks that the server is a proxy, by the role in its certificate, whatever its address."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        name = dns_name("proxy")
+        super().init_poolmanager(*args, **kwargs, assert_hostname=name, server_hostname=name)
+
+
+def _session(url: str, settings: Settings) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.headers.clear()
+    size = settings.connections_per_proxy
+    if settings.tls is None:
+        session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=size))
+    else:
+        _present(session, settings.tls)
+        session.mount(url, _Adapter(pool_connections=1, pool_maxsize=size))
+    return session
+
+
+def _present(session: requests.Session, tls: Tls) -> None:
+    session.verify = tls.authority
+    session.cert = (tls.certificate, tls.key)
+
+
+def _failure(error: requests.RequestException, *, is_read: bool) -> GatekeeperError:
+    """What a failed exchange means. Only a connection that could not be made is sure to have executed nothing."""
+    outcome: Outcome = "rolled_back" if is_read else "unknown"
+    if isinstance(error, requests.ConnectTimeout) or any(sign in repr(error) for sign in _UNSENT):
+        return Unavailable("no proxy can be reached")
+    if isinstance(error, requests.Timeout):
+        return DeadlineExceeded("the proxy did not answer in time", outcome=outcome)
+    return UpstreamFailed("the proxy was lost before it answered", outcome=outcome, retryable=is_read)

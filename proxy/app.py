@@ -1,0 +1,116 @@
+"""The proxy's HTTP: `/endpoint`, `/nodes`, `/healthz`, `/readyz`. Its metrics are on a port of their own."""
+
+import atexit
+from pathlib import Path
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+
+from contract import logs, messages, settings, web
+from contract.errors import GatekeeperError, NotAcceptable, Unavailable
+from contract.implementations import CUSTOMIZED_HIT, canonical
+from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
+from proxy import metrics, results
+from proxy.answering import Streamed, collected
+from proxy.cluster import Cluster
+from proxy.inventory import Inventory
+from proxy.router import Router
+from proxy.settings import Settings, accounts_of
+from proxy.tunnels import opener
+
+log = structlog.get_logger()
+
+ACCEPTED_ROLES = ("gatekeeper", "orchestrator")
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """The proxy as a WSGI application; without a config, the one that the file in PROXY_CONFIG gives.
+
+    Starts the cluster's probers. Raises SettingsError, InventoryError.
+    """
+    config = config or settings.load_named("PROXY_CONFIG", Settings)
+    logs.configure(config.log_level)
+    inventory = Inventory(Path(config.inventory))
+    _clear(Path(config.runtime_directory))
+    cluster = Cluster(config, inventory, accounts_of(config), opener(config))
+    app = Flask("proxy")
+    web.install(app)
+    if config.tls is not None:
+        web.require_roles(app, ACCEPTED_ROLES)
+    _add_endpoint(app, Router(cluster, config), config)
+    _add_state(app, cluster, inventory, config)
+    app.extensions["cluster"] = cluster
+    cluster.start()
+    atexit.register(cluster.stop)
+    if config.metrics_listen:
+        metrics.serve(config.metrics_listen, lambda: [node.status() for node in cluster.nodes])
+    return app
+
+
+def _add_endpoint(app: Flask, router: Router, config: Settings) -> None:
+    @app.post("/endpoint")
+    def post_endpoint() -> Response:
+        message = web.read_message(ProxyRequest)
+        return answer(msgspec.structs.replace(message, implementation=canonical(message.implementation)))
+
+    @app.get("/endpoint")
+    def get_endpoint() -> Response:
+        return answer(_read_of(web.query_message(EndpointQuery)))
+
+    def answer(message: ProxyRequest) -> Response:
+        media_type = _media_type()
+        try:
+            if media_type == results.JSON:
+                whole = collected(router, message, web.request_id(), config.max_answer_bytes)
+                response, node = web.json_response(whole), whole.node
+            else:
+                streamed = Streamed(router, message, web.request_id())
+                response, node = Response(streamed.lines(media_type), content_type=media_type), streamed.node
+                response.call_on_close(streamed.close)
+        except GatekeeperError as error:
+            metrics.failed(error.code)
+            log.info("refused", request_id=web.request_id(), code=error.code, errno=error.mysql_errno)
+            raise
+        response.headers[web.NODE_HEADER] = node
+        return response
+
+
+def _add_state(app: Flask, cluster: Cluster, inventory: Inventory, config: Settings) -> None:
+    @app.get("/nodes")
+    def nodes() -> Response:
+        statuses = [node.status() for node in cluster.nodes]
+        return web.json_response(NodesAnswer(config.name, config.engine, config.tunnel, inventory.problem, statuses))
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        if not cluster.fit():
+            raise Unavailable("no healthy node", rule="no_healthy_node")
+        return Response("ready\n", mimetype="text/plain")
+
+
+def _read_of(query: EndpointQuery) -> ProxyRequest:
+    return ProxyRequest(
+        query=query.query,
+        implementation=canonical(query.implementation or CUSTOMIZED_HIT),
+        database=query.database,
+        timeout_ms=query.timeout_ms or messages.DEFAULT_TIMEOUT_MS,
+        effect="read",
+    )
+
+
+def _media_type() -> str:
+    accept = request.environ.get("HTTP_ACCEPT", "*/*")
+    if accept in {"*/*", results.JSON}:
+        return results.JSON
+    best = request.accept_mimetypes.best_match(results.MEDIA_TYPES)
+    if best is None:
+        raise NotAcceptable(f"can be answered as {', '.join(results.MEDIA_TYPES)}")
+    return best
+
+
+def _clear(runtime_directory: Path) -> None:
+    """Makes the directory for the tunnels' sockets, and removes those that a killed proxy left."""
+    runtime_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in (*runtime_directory.glob("*.sock"), *runtime_directory.glob("*.ctl")):
+        left.unlink(missing_ok=True)

@@ -1,0 +1,209 @@
+"""One connection to a node: pinned session, reset between requests without waiting, rows with bounds.
+
+The session is pinned by one SET (see `_pin`) and reset by COM_RESET_CONNECTION. Both are sent when a request gives the
+connection back, and their replies read when the next takes it: a reset costs no round trip.
+"""
+
+import select
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pymysql
+from pymysql.connections import Connection as DriverConnection
+from pymysql.constants import COMMAND
+
+from contract.messages import DEFAULT_TIMEOUT_MS, Column
+from proxy.tunnels import LocalEnd
+from proxy.values import DECODERS, column
+
+COM_RESET_CONNECTION = 0x1F  # MySQL 9 source, include/my_command.h; the driver has no name for it
+
+SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+# The server's limit comes first, so that its error tells what became of the statement.
+_GRACE_S = 0.25
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Who connects: an account, and whether its session may only read."""
+
+    user: str
+    password: str
+    read_only: bool
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r}, read_only={self.read_only}, password hidden)"
+
+
+class Rows(msgspec.Struct):
+    """What a statement gave: columns and rows (none for a write), and what the server counted."""
+
+    columns: list[Column]
+    rows: list[tuple[Any, ...]]
+    affected_rows: int
+    last_insert_id: int | None
+    truncated: bool
+
+
+class Connection:
+    """A driver's connection with this system's session. All methods raise pymysql.MySQLError for what goes wrong."""
+
+    def __init__(self, end: LocalEnd, login: Login, connect_timeout_s: float) -> None:
+        driver: Any = DriverConnection(
+            user=login.user,
+            password=login.password,
+            unix_socket=end.unix_socket,
+            host="127.0.0.1",
+            port=end.port,
+            charset="utf8mb4",
+            conv=DECODERS,
+            autocommit=None,
+            connect_timeout=connect_timeout_s,
+            read_timeout=connect_timeout_s,
+            write_timeout=connect_timeout_s,
+            ssl_disabled=True,  # the SSH tunnel encrypts
+            program_name="gatekeeper-proxy",
+        )
+        self._driver = driver
+        self._database: str | None = None
+        self._timeout_ms = DEFAULT_TIMEOUT_MS
+        self._unread = 0
+        self._mariadb = "MariaDB" in driver.server_version
+        self._pin = _pin(login, mariadb=self._mariadb)
+        self._driver.query(self._pin.decode())
+        self._driver._read_timeout = DEFAULT_TIMEOUT_MS / 1000 + _GRACE_S
+
+    @property
+    def thread_id(self) -> int:
+        """The server's number for this connection, which KILL takes."""
+        return int(self._driver.thread_id())
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection is closed, or holds an answer that nobody read to its end."""
+        result = self._driver._result
+        return self._driver._sock is None or (result is not None and (result.unbuffered_active or result.has_next))
+
+    def close(self) -> None:
+        """Closes the socket at once, without a word to the server."""
+        self._driver._force_close()
+
+    def begin_reset(self) -> None:
+        """Asks for a fresh session; `finish_reset` reads the replies."""
+        self._driver._result = None
+        self._driver._write_bytes(_packet(COM_RESET_CONNECTION, b"") + _packet(COMMAND.COM_QUERY, self._pin))
+        self._unread += 2
+        self._set_timeout(DEFAULT_TIMEOUT_MS)
+
+    def finish_reset(self) -> None:
+        """Reads what is still to be read of a reset, and finds a connection that the server has closed since."""
+        self._read_replies()
+        if select.select([self._driver._sock], [], [], 0)[0]:
+            self.close()
+            raise pymysql.OperationalError(2006, "the server closed the idle connection")
+
+    def use(self, database: str | None, timeout_ms: int) -> None:
+        """Sets the default schema and the time limit for what comes next.
+
+        Another schema than last time costs a round trip: were it sent together with the statement, a refused schema
+        would leave the statement to run in the one before. `timeout_ms` is enforced by the server, and by the
+        socket's time-out shortly after; it is sent together with the statement.
+        """
+        if database is not None and database != self._database:
+            self._driver.select_db(database)
+            self._database = database
+        if timeout_ms != self._timeout_ms:
+            limit = f"SET {_time_setting(timeout_ms, mariadb=self._mariadb)}".encode()
+            self._driver._write_bytes(_packet(COMMAND.COM_QUERY, limit))
+            self._unread += 1
+            self._set_timeout(timeout_ms)
+
+    def start(self, sql: str) -> "Answering":
+        """Sends the statement and reads as far as its columns."""
+        if self._unread:
+            return self._start_pipelined(sql)
+        self._driver.query(sql, unbuffered=True)
+        return Answering(self._driver)
+
+    def query(self, sql: str, max_rows: int, max_bytes: int) -> Rows:
+        """Runs the statement and collects its rows, up to a number and a size; more than that is cut off."""
+        answering = self.start(sql)
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        for row, row_bytes in answering.rows():
+            size += row_bytes
+            if len(rows) == max_rows or size > max_bytes:
+                return Rows(answering.columns, rows, 0, None, truncated=True)
+            rows.append(row)
+        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated=False)
+
+    def _start_pipelined(self, sql: str) -> "Answering":
+        self._driver._write_bytes(_packet(COMMAND.COM_QUERY, sql.encode()))
+        try:
+            self._read_replies()
+        except pymysql.MySQLError as error:
+            self.close()
+            raise pymysql.OperationalError(2013, f"the session could not be set: {error.args[-1]}") from None
+        self._driver._next_seq_id = 1
+        self._driver._read_query_result(unbuffered=True)
+        return Answering(self._driver)
+
+    def _read_replies(self) -> None:
+        while self._unread:
+            self._unread -= 1
+            self._driver._next_seq_id = 1
+            self._driver._read_packet()
+
+    def _set_timeout(self, timeout_ms: int) -> None:
+        self._timeout_ms = timeout_ms
+        self._driver._read_timeout = timeout_ms / 1000 + _GRACE_S
+
+
+class Answering:
+    """An answer that is being read, row by row."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._result: Any = driver._result
+        fields: Any = getattr(self._result, "fields", ())
+        self.columns = [column(f.name, f.type_code, f.flags, f.charsetnr, f.length) for f in fields]
+        self.affected_rows = 0 if self.columns else int(self._result.affected_rows or 0)
+        self.last_insert_id = None if self.columns else (self._result.insert_id or None)
+
+    def rows(self) -> Iterator[tuple[tuple[Any, ...], int]]:
+        """Each row, and its size in bytes as the server sent it."""
+        result: Any = self._result
+        read = self._driver._read_packet
+        while result.unbuffered_active:
+            packet = read()
+            if result._check_packet_is_eof(packet):
+                result.unbuffered_active = False
+                result.connection = None
+                return
+            yield result._read_row_from_packet(packet), len(packet.get_all_data())
+
+
+def _packet(command: int, payload: bytes) -> bytes:
+    """A command as one packet of the protocol; only for payloads under 16 MiB, which the limit on bodies ensures."""
+    return struct.pack("<iB", len(payload) + 1, command) + payload
+
+
+def _pin(login: Login, *, mariadb: bool) -> bytes:
+    """The SET that pins a session. tx_read_only is transaction_read_only in MySQL 8 and later."""
+    read_only = "tx_read_only" if mariadb else "transaction_read_only"
+    settings = (
+        "NAMES utf8mb4",
+        f"SESSION sql_mode = '{SQL_MODE}'",
+        "SESSION time_zone = '+00:00'",
+        "SESSION sql_auto_is_null = 0",
+        f"SESSION {read_only} = {int(login.read_only)}",
+    )
+    return f"SET {', '.join(settings)}, {_time_setting(DEFAULT_TIMEOUT_MS, mariadb=mariadb)}".encode()
+
+
+def _time_setting(timeout_ms: int, *, mariadb: bool) -> str:
+    """max_statement_time is in seconds and for all statements; MySQL's max_execution_time is in ms and for SELECT."""
+    if mariadb:
+        return f"SESSION max_statement_time = {timeout_ms / 1000}"
+    return f"SESSION max_execution_time = {timeout_ms}"

@@ -1,0 +1,66 @@
+"""What differs between the engines, seen from the proxy: how a node is asked for its state, and what errors mean."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+ErrorClass = Literal["temporary", "timeout", "lost", "permanent"]
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """`state_query` gives name and value rows; a node serves when each of `serving` has its value.
+
+    `several_writers`: writes may go to any node when the preferred one is down. `temporary`: errors after which the
+    statement had no effect and may be run again; all others are permanent.
+    """
+
+    state_query: str | None
+    serving: Mapping[str, str]
+    several_writers: bool
+    temporary: frozenset[int]
+
+    def judge(self, status: Mapping[str, str]) -> tuple[bool, str]:
+        """Whether a node with this status may be used, and its state in the engine's own words."""
+        if not self.serving:
+            return True, "running"
+        unmet = [f"{name}={status.get(name, '?')}" for name, value in self.serving.items() if status.get(name) != value]
+        return not unmet, ", ".join(unmet) or status.get("wsrep_local_state_comment", "running")
+
+
+# InnoDB (MySQL 9 manual, 17.20.5, and MariaDB's error list): 1205 lock wait timeout, 1213 deadlock or, with Galera,
+# certification failure: in autocommit the statement had no effect. 1020: record changed since last read, which
+# MariaDB 10.11's innodb_snapshot_isolation answers (MDEV-35124).
+_INNODB = frozenset({1020, 1205, 1213})
+# 1047 (Galera): the node is not ready or not in the primary component, the statement was not begun.
+_GALERA = _INNODB | {1047}
+
+# The statement ran into its time limit and was rolled back: 1969 (MariaDB, max_statement_time), 3024 (MySQL,
+# max_execution_time), 1317 (KILL QUERY).
+TIMEOUTS = frozenset({1317, 1969, 3024})
+
+# The server ends the connection, and what became of the statement is not said: 1053 shutdown in progress, 1180 error
+# during COMMIT (Galera: the node left the primary component while it committed), 1927 connection killed (MariaDB).
+LOST = frozenset({1053, 1180, 1927})
+
+ENGINES: dict[str, Engine] = {
+    "galera": Engine(
+        state_query=(
+            "SHOW GLOBAL STATUS WHERE Variable_name IN"
+            " ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment')"
+        ),
+        serving={"wsrep_ready": "ON", "wsrep_cluster_status": "Primary", "wsrep_local_state_comment": "Synced"},
+        several_writers=True,
+        temporary=_GALERA,
+    ),
+    "standalone": Engine(state_query=None, serving={}, several_writers=False, temporary=_INNODB),
+}
+
+
+def error_class(engine: Engine, errno: int) -> ErrorClass:
+    """What an error of the server means for the statement that got it."""
+    if errno in TIMEOUTS:
+        return "timeout"
+    if errno in LOST:
+        return "lost"
+    return "temporary" if errno in engine.temporary else "permanent"

@@ -1,0 +1,98 @@
+"""The border to the driver: its errors become ours, with what is known of the statement's effect."""
+
+import re
+from typing import Literal
+
+import pymysql
+
+from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError, Outcome, UpstreamFailed
+from proxy.engines import ENGINES, Engine, error_class
+
+Effect = Literal["read", "write"]
+
+_GONE_BEFORE_SENDING = 2006  # CR_SERVER_GONE_ERROR: the driver raises it when writing to the socket fails
+# Errors of the client's side of the protocol (MySQL 9 source, include/errmsg.h): the connection is of no more use.
+_CLIENT_ERRORS = range(2000, 3000)
+
+# MySQL names the account, its host and its own in some errors (1142, 1143, 1044): not the caller's affair.
+_ACCOUNT = re.compile(r"(?:for |to )?user '[^']*'@'[^']*'")
+
+
+class NotSent(Exception):
+    """Nothing of the statement has reached the server."""
+
+    def again(self, _effect: Effect) -> bool:
+        """Another node may be tried, for any statement."""
+        return True
+
+    def final(self, _effect: Effect) -> GatekeeperError:
+        """What the caller is told when nothing more is tried."""
+        return UpstreamFailed(f"no node could be reached: {self}", outcome="not_executed", retryable=True)
+
+
+class TemporaryFailure(Exception):
+    """The server rolled the statement back, for a reason that passes."""
+
+    def __init__(self, refusal: DatabaseRefused) -> None:
+        super().__init__(refusal.detail)
+        self._refusal = refusal
+
+    def again(self, _effect: Effect) -> bool:
+        """It may be run again, for any statement."""
+        return True
+
+    def final(self, _effect: Effect) -> GatekeeperError:
+        """What the caller is told when nothing more is tried."""
+        return self._refusal
+
+
+class ConnectionLost(Exception):
+    """The connection ended before the answer did."""
+
+    def again(self, effect: Effect) -> bool:
+        """Only a read may be run again: a write may have taken effect."""
+        return effect == "read"
+
+    def final(self, effect: Effect) -> GatekeeperError:
+        """What the caller is told when nothing more is tried."""
+        return UpstreamFailed(
+            "the node was lost before it answered", outcome=_lost_outcome(effect), retryable=effect == "read"
+        )
+
+
+Failure = NotSent | TemporaryFailure | ConnectionLost
+
+
+def translated(engine: Engine | None, error: Exception, effect: Effect) -> Failure | GatekeeperError:
+    """Our error for one that the driver raised while a statement ran.
+
+    NotSent, TemporaryFailure or ConnectionLost, which may be tried again, or a GatekeeperError, which is final.
+    """
+    errno = error.args[0] if error.args and isinstance(error, pymysql.MySQLError) else None
+    if errno == _GONE_BEFORE_SENDING:
+        return NotSent("the connection was closed before the statement was sent")
+    if not isinstance(errno, int) or errno < 1000 or errno in _CLIENT_ERRORS:
+        if "timed out" in str(error):
+            return DeadlineExceeded("the statement did not end in time", outcome=_lost_outcome(effect))
+        return ConnectionLost("the connection was lost")
+    return _refusal(engine or ENGINES["standalone"], error, errno)
+
+
+def _refusal(engine: Engine, error: Exception, errno: int) -> Failure | GatekeeperError:
+    kind = error_class(engine, errno)
+    if kind == "timeout":
+        return DeadlineExceeded("the statement was ended at its time limit", outcome="rolled_back", mysql_errno=errno)
+    if kind == "lost":
+        return ConnectionLost(f"the server ended the connection with error {errno}")
+    refusal = DatabaseRefused(
+        _ACCOUNT.sub("for this account", str(error.args[-1])),
+        outcome="rolled_back",
+        retryable=kind == "temporary",
+        mysql_errno=errno,
+        sqlstate=getattr(error, "sqlstate", None),
+    )
+    return TemporaryFailure(refusal) if kind == "temporary" else refusal
+
+
+def _lost_outcome(effect: Effect) -> Outcome:
+    return "rolled_back" if effect == "read" else "unknown"

@@ -1,0 +1,82 @@
+"""Puts parameters into a statement: `?` and `:name` outside of strings and comments become literals.
+
+Parameters are bound here and not by the server, since the driver has no server-side binding. That is safe only with
+the session that proxy/connection.py pins: utf8mb4, and a sql_mode without NO_BACKSLASH_ESCAPES and ANSI_QUOTES.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from contract.errors import InvalidParameters
+from proxy.values import literal
+
+# What a placeholder can't stand in (strings, quoted names, comments), or a placeholder. `--` starts a comment only
+# before white space or at the end, as the server has it; `:=` and `a:b` are no placeholders. What is not closed goes to
+# the end, and nothing is tried twice (`*+`), so that the time is linear in the text.
+_TOKEN = re.compile(
+    r"""
+      '(?:[^'\\]|\\(?:.|\Z)|'')*+(?:'|\Z)
+    | "(?:[^"\\]|\\(?:.|\Z)|"")*+(?:"|\Z)
+    | `(?:[^`]|``)*+(?:`|\Z)
+    | --(?=[\s\x00-\x1f]|\Z)[^\n]*
+    | \#[^\n]*
+    | /\*.*?(?:\*/|\Z)
+    | (?P<positional>\?)
+    | (?<![\w:]):(?P<name>[A-Za-z_]\w*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A statement cut at its placeholders: texts[0] names[0] texts[1] ...; a `?` has the name None."""
+
+    texts: tuple[str, ...]
+    names: tuple[str | None, ...]
+
+
+@lru_cache(maxsize=4096)
+def template(query: str) -> Template:
+    """The query, cut at its placeholders."""
+    texts, names, start = [], [], 0
+    for match in _TOKEN.finditer(query):
+        if match.lastgroup is not None:
+            texts.append(query[start : match.start()])
+            names.append(match["name"])
+            start = match.end()
+    return Template((*texts, query[start:]), tuple(names))
+
+
+def bind(query: str, params: Sequence[Any] | Mapping[str, Any] | None) -> str:
+    """The query with its parameters as literals. Raises InvalidParameters for a wrong count, name or type."""
+    cut = template(query)
+    if not cut.names and not params:
+        return query
+    values = _by_name(cut, params) if isinstance(params, Mapping) else _by_position(cut, params or ())
+    parts = [cut.texts[0]]
+    for value, text in zip(values, cut.texts[1:], strict=True):
+        parts += (literal(value), text)
+    return "".join(parts)
+
+
+def _by_position(cut: Template, params: Sequence[Any]) -> Sequence[Any]:
+    positional = sum(name is None for name in cut.names)
+    if positional < len(cut.names):
+        raise InvalidParameters("the statement has :name placeholders: params must be an object")
+    if positional != len(params):
+        raise InvalidParameters(f"the statement has {positional} placeholders, params holds {len(params)}")
+    return params
+
+
+def _by_name(cut: Template, params: Mapping[str, Any]) -> Sequence[Any]:
+    wanted = {name for name in cut.names if name is not None}
+    if None in cut.names:
+        raise InvalidParameters("the statement has ? placeholders: params must be an array")
+    if wanted != params.keys():
+        missing, unused = sorted(wanted - params.keys()), sorted(params.keys() - wanted)
+        raise InvalidParameters(f"params do not fit the statement: missing {missing}, not in the statement {unused}")
+    return [params[name] for name in cut.names if name is not None]

@@ -1,0 +1,197 @@
+"""Runs a request: chooses a node, tries there, and says what may be tried again and where.
+
+What happens after a failure depends on what is known of the statement's effect:
+
+    the connection could not be had, or the statement not be sent     not executed    another node, any statement
+    the engine calls the error temporary (proxy/engines.py)           rolled back     again, after a pause
+    the connection was lost before the answer                         unknown         another node, reads only
+    a time limit                                                      rolled back or unknown      no more tries
+    any other error of the database                                   rolled back     no more tries
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+import msgspec
+import pymysql
+import structlog
+
+from contract.errors import DeadlineExceeded, GatekeeperError, Unavailable
+from contract.implementations import DIRECT_HIT
+from contract.messages import ProxyRequest
+from proxy import strategies
+from proxy.cluster import Cluster
+from proxy.connection import Connection
+from proxy.failures import ConnectionLost, Failure, NotSent, TemporaryFailure, translated
+from proxy.node import UNREACHABLE, Node, describe
+from proxy.placeholders import bind
+from proxy.pool import PoolExhausted
+from proxy.settings import Settings
+
+log = structlog.get_logger()
+
+_MOST_ATTEMPTS = 10
+_PAUSE_S = (0.005, 0.5)
+# How long a request waits for a node that has failed just now and is being looked at.
+_PATIENCE_S = 3.0
+
+Result = TypeVar("Result")
+
+
+class Lease(msgspec.Struct):
+    """A node's connection while a request has it."""
+
+    node: Node
+    effect: Literal["read", "write"]
+    connection: Connection
+    generation: int
+
+    def release(self) -> None:
+        """Gives the connection back; a broken one is closed."""
+        self.node.pools[self.effect].release(self.connection, self.generation)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Where a request was answered, and at which attempt."""
+
+    lease: Lease
+    attempts: int
+
+
+class Router:
+    """Runs requests on a cluster's nodes, at most `max_in_flight` at once."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._admission = threading.BoundedSemaphore(settings.max_in_flight)
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Holds one of the places of requests in flight. Raises Unavailable when none is free."""
+        self.admit()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def admit(self) -> None:
+        """Takes a place. Raises Unavailable when none is free."""
+        if not self._admission.acquire(blocking=False):
+            raise Unavailable("the proxy is busy", rule="max_in_flight")
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        self._admission.release()
+
+    def run(self, request: ProxyRequest, work: Callable[[Connection, str], Result]) -> tuple[Result, Done]:
+        """Does `work` with a connection and the bound statement, again where that is safe.
+
+        The caller releases the lease. Raises GatekeeperError.
+        """
+        sql = bind(request.query, request.params)
+        deadline = time.monotonic() + request.timeout_ms / 1000
+        tried: set[str] = set()
+        attempt = 1
+        while True:
+            node = self._choose(request, tried, deadline)
+            try:
+                result, lease = self._attempt(node, request, sql, work, deadline)
+                return result, Done(lease, attempt)
+            except (NotSent, TemporaryFailure, ConnectionLost) as failure:
+                log.info("attempt_failed", node=node.name, attempt=attempt, reason=str(failure))
+                error = failure.final(request.effect)
+                if not failure.again(request.effect) or attempt == _MOST_ATTEMPTS:
+                    raise error from None
+                tried.add(node.name)
+                _pause(failure, attempt, deadline, error)
+                attempt += 1
+
+    def _choose(self, request: ProxyRequest, tried: set[str], deadline: float) -> Node:
+        patience = min(deadline, time.monotonic() + _PATIENCE_S)
+        while True:
+            nodes = self._candidates(request, tried)
+            if nodes:
+                to_manager = request.effect == "write" and self._settings.writes == "manager"
+                return strategies.choose(DIRECT_HIT if to_manager else request.implementation, nodes)
+            if time.monotonic() >= patience or not self._cluster.hopeful():
+                raise Unavailable("no healthy node", rule="no_healthy_node")
+            time.sleep(0.01)
+
+    def _candidates(self, request: ProxyRequest, tried: set[str]) -> Sequence[Node]:
+        nodes = self._cluster.fit(but=tried) or self._cluster.fit()
+        if request.effect == "write" and not self._cluster.engine.several_writers:
+            return [node for node in nodes if node.role != "data"]
+        return nodes
+
+    def _attempt(
+        self, node: Node, request: ProxyRequest, sql: str, work: Callable[[Connection, str], Result], deadline: float
+    ) -> tuple[Result, Lease]:
+        lease = _acquire(node, request, deadline)
+        try:
+            result = work(lease.connection, sql)
+        except (pymysql.MySQLError, OSError) as error:
+            failure = translated(self._cluster.engine, error, request.effect)
+            self._after(failure, lease)
+            raise failure from None
+        except BaseException:
+            lease.connection.close()
+            lease.release()
+            raise
+        node.counts.requests += 1
+        return result, lease
+
+    def _after(self, failure: Exception, lease: Lease) -> None:
+        if isinstance(failure, DeadlineExceeded | ConnectionLost):
+            lease.connection.close()
+        if isinstance(failure, DeadlineExceeded):
+            thread_id = lease.connection.thread_id
+            threading.Thread(target=lease.node.kill, args=(thread_id, lease.effect), daemon=True).start()
+        elif isinstance(failure, ConnectionLost):
+            lease.node.failed(str(failure))
+        lease.release()
+
+
+def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
+    """A connection of the request's account, its schema and time limit set; nothing of the statement is sent yet."""
+    pool = node.pools[request.effect]
+    left_s = deadline - time.monotonic()
+    try:
+        lease = Lease(node, request.effect, pool.acquire(left_s), pool.generation)
+    except PoolExhausted:
+        raise NotSent("all connections to the node are busy") from None
+    except UNREACHABLE as error:
+        node.failed(describe(error))
+        raise NotSent(describe(error)) from None
+    left_ms = max(1, int((deadline - time.monotonic()) * 1000 + 0.999))
+    try:
+        # The full time while it is nearly full: the session's limit is then the one that it has already.
+        full = left_ms > request.timeout_ms * 0.98
+        lease.connection.use(request.database, request.timeout_ms if full else left_ms)
+    except pymysql.MySQLError as error:
+        raise _not_set(lease, error) from None
+    return lease
+
+
+def _not_set(lease: Lease, error: pymysql.MySQLError) -> Failure | GatekeeperError:
+    failure = translated(None, error, lease.effect)
+    if isinstance(failure, ConnectionLost):
+        lease.connection.close()
+        lease.node.failed(str(failure))
+        failure = NotSent(str(failure))
+    lease.release()
+    return failure
+
+
+def _pause(failure: Failure, attempt: int, deadline: float, error: GatekeeperError) -> None:
+    """Waits before the next attempt, longer each time, with jitter. Raises the error when the deadline is nearer."""
+    shortest, longest = _PAUSE_S
+    pause = 0.0 if isinstance(failure, NotSent | ConnectionLost) and attempt == 1 else shortest * 2**attempt
+    pause = min(longest, pause) * random.uniform(0.5, 1)  # noqa: S311 jitter is no secret
+    if time.monotonic() + pause >= deadline:
+        raise error from None
+    time.sleep(pause)

@@ -1,0 +1,56 @@
+"""What a proxy is told: proxy.toml (docs/operations.md describes each member) and the accounts' file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from contract import settings
+from contract.settings import Tls
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A proxy's settings. Addresses are HOST:PORT, the rest of the names are paths.
+
+    `pool_size`: connections per node and account. `max_in_flight`: requests at once; one more is answered 503.
+    `writes`: `manager` sends them to the manager while it is up, `any` to the nodes that the implementation chooses.
+    `accounts` must be readable by its owner only. `tls` may be left out on a loopback address only.
+    """
+
+    name: str
+    listen: str
+    inventory: str
+    accounts: str
+    ssh_key: str
+    known_hosts: str
+    runtime_directory: str
+    engine: Literal["galera", "standalone"]
+    metrics_listen: str | None = None
+    tunnel: Literal["openssh", "sshtunnel"] = "openssh"
+    writes: Literal["manager", "any"] = "manager"
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+    max_in_flight: Annotated[int, msgspec.Meta(ge=1)] = 256
+    connect_timeout_ms: Milliseconds = 3_000
+    probe_interval_ms: Milliseconds = 1_000
+    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 << 20
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    tls: Tls | None = None
+
+
+class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The two database accounts: one that may only read, one that may change the application's rows."""
+
+    reader_user: str
+    reader_password: str
+    writer_user: str
+    writer_password: str
+
+    def __repr__(self) -> str:
+        return f"Accounts(reader_user={self.reader_user!r}, writer_user={self.writer_user!r}, passwords hidden)"
+
+
+def accounts_of(of: Settings) -> Accounts:
+    """The accounts in the file that the settings name. Raises SettingsError."""
+    return settings.load(Path(of.accounts), Accounts, secret=True)

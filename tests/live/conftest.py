@@ -1,0 +1,29 @@
+"""What the live tests run on: the versions in the header, one cluster with the sample database, proxies in front."""
+
+import subprocess
+
+import pytest
+
+from deploy.providers.seed import Seed
+from deploy.providers.servers import AdminConnection
+from deploy.sample import rental
+from tests.live.cluster_fixtures import cluster
+
+__all__ = ["cluster"]
+
+
+def pytest_report_header() -> list[str]:
+    """The versions of what the tests run against."""
+    commands = (["/usr/sbin/mariadbd", "--version"], ["ssh", "-V"])
+    done = [subprocess.run(command, capture_output=True, text=True, timeout=10, check=False) for command in commands]
+    return [(run.stdout or run.stderr).strip() for run in done]
+
+
+@pytest.fixture(scope="session")
+def cluster_seed() -> Seed:
+    """The sample database, loaded once and kept in the cache."""
+
+    def load(connection: AdminConnection) -> None:
+        rental.load(connection)
+
+    return Seed(key=rental.cache_key(), prepare=load)
