@@ -14,6 +14,7 @@ import msgspec
 
 from contract.inventory import Machine
 from deploy import processes, services, supervision
+from deploy.ports import Ports
 from deploy.providers import loopback, state
 from deploy.providers.loopback import NodeRow
 from deploy.providers.seed import Seed
@@ -25,6 +26,7 @@ from deploy.services import Installation, ServiceError, Services
 from gatekeeper import keys
 
 DEFAULT_NAME = "demo"
+DEFAULT_PORT = 8080
 ENGINE = "galera"
 SCHEMA = "rental"
 KEY_NAME = "demo"
@@ -155,9 +157,10 @@ def _start(wanted: System, say: Say, proxies: int) -> Services:
         say(row.name, f"{row.role} on {row.address}, {row.engine_state}")
     _stop_services(wanted)
     _make_key(wanted)
-    configured = services.configure(_installation(wanted, proxies))
-    loopback.write_inventory(wanted.directory, _inventory(wanted), _machines(configured))
-    supervision.start(configured)
+    with Ports(services.ADDRESS) as ports:
+        configured = services.configure(_installation(wanted, proxies), ports)
+        loopback.write_inventory(wanted.directory, _inventory(wanted), _machines(configured))
+        supervision.start(configured)
     write_file(wanted.url_file, f"{configured.gatekeeper_url}\n".encode())
     for service in configured.services:
         say(service.name, f"{service.role} on {service.listen}, ready")
@@ -226,6 +229,7 @@ def _installation(wanted: System, proxies: int) -> Installation:
         policy=_ROOT / "deploy" / "sample" / "policy.toml",
         keys=wanted.keys,
         proxies=proxies,
+        gatekeeper_port=DEFAULT_PORT if wanted.name == DEFAULT_NAME else None,
     )
 
 

@@ -51,7 +51,13 @@ class Process(msgspec.Struct, frozen=True):
 class _Stat(msgspec.Struct, frozen=True):
     state: str
     parent: int
+    threads: int
     started_ticks: int
+
+    @property
+    def has_ended(self) -> bool:
+        """A zombie, unless it is just the first thread of a process whose other threads are still ending."""
+        return self.state == "Z" and self.threads <= 1
 
 
 class _Identity(TypedDict):
@@ -136,7 +142,7 @@ def find(program: str, argument: str) -> list[Process]:
                 continue
             words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
             stat = _stat(pid)
-            if os.fsencode(argument) in words and stat and stat.state != "Z":
+            if os.fsencode(argument) in words and stat and not stat.has_ended:
                 found.append(Process(pid, stat.started_ticks))
     return found
 
@@ -144,10 +150,10 @@ def find(program: str, argument: str) -> list[Process]:
 def alive(process: Process) -> bool:
     """Whether it still runs. A zombie, which PID 1 may reap late, does not."""
     stat = _stat(process.pid)
-    if stat is None or stat.state == "Z" or stat.started_ticks != process.started_ticks:
-        child = _children.pop(process.pid, None)
-        if child is not None:
-            child.wait()
+    if stat is None or stat.has_ended or stat.started_ticks != process.started_ticks:
+        child = _children.get(process.pid)
+        if child is not None and child.poll() is not None:
+            del _children[process.pid]
         return False
     return True
 
@@ -166,7 +172,7 @@ def kill(processes: Iterable[Process], *, timeout_s: float = 10.0) -> None:
     A parent is stopped before its children are looked up, so that none is born meanwhile and gets away.
     """
     ending: list[Process] = []
-    for process in processes:
+    for process in filter(alive, processes):
         _signal(process, signal.SIGSTOP)
         ending += [process, *_descendants(process)]
     for process in ending:
@@ -245,4 +251,4 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The name stands in parentheses and may hold any character, so the fields are counted from the last one.
     fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(state=fields[0], parent=int(fields[1]), started_ticks=int(fields[19]))
+    return _Stat(state=fields[0], parent=int(fields[1]), threads=int(fields[17]), started_ticks=int(fields[19]))

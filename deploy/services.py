@@ -4,25 +4,20 @@ Certificates go to STATE/certificates, sockets to a short directory of the clust
 the services.
 """
 
-import random
 import shutil
-import socket
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from deploy import certificates, toml
+from deploy.ports import Ports
 from deploy.secrets import write_file
 
 ADDRESS = "127.0.0.1"
-GATEKEEPER_PORT = 8080
 GATEKEEPER_WORKERS = 2
 
-# Below Linux's ephemeral ports (32768 and up, ip(7)), so that no client's socket sits on a restarted service's port.
-_PORTS = range(20_000, 32_000)
 _SERVICES_FILE = "services.json"
 
 
@@ -35,7 +30,10 @@ class ServiceError(RuntimeError):
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """What the services of one cluster need to know of it. `root` has their packages; `proxies`: how many to run."""
+    """What the services of one cluster need to know of it.
+
+    `root` has their packages; `proxies`: how many to run; `gatekeeper_port`: the wanted one, if it is free.
+    """
 
     root: Path
     state: Path
@@ -47,6 +45,7 @@ class Installation(msgspec.Struct, frozen=True):
     policy: Path
     keys: Path
     proxies: int = 1
+    gatekeeper_port: int | None = None
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -88,15 +87,18 @@ class Services(msgspec.Struct, frozen=True):
         return certificates.issue(self.state / "certificates", service.role, service.name)
 
 
-def configure(installation: Installation) -> Services:
-    """Chooses ports, issues certificates and writes every settings file. Raises ServiceError, CertificateError."""
+def configure(installation: Installation, ports: Ports) -> Services:
+    """Issues certificates and writes every settings file; `ports` are to be held until the services listen.
+
+    Raises NoPort, CertificateError.
+    """
+    services = _plan(installation, ports)
+    write_file(installation.state / _SERVICES_FILE, msgspec.json.encode(services, enc_hook=str))
     certificates.create_authority(installation.state / "certificates")
     (installation.state / "log").mkdir(exist_ok=True)
-    services = _plan(installation, Path(tempfile.mkdtemp(prefix="gatekeeper-", dir="/tmp")))
     for service in services.services:
         (services.runtime_directory / service.name).mkdir(mode=0o700)
         write_file(service.settings, settings_of(service, services, installation).encode())
-    write_file(installation.state / _SERVICES_FILE, msgspec.json.encode(services, enc_hook=str))
     return services
 
 
@@ -152,33 +154,15 @@ def _gatekeeper_members(services: Services, installation: Installation) -> dict[
     }
 
 
-def _plan(installation: Installation, runtime_directory: Path) -> Services:
-    ports = _free_ports()
+def _plan(installation: Installation, ports: Ports) -> Services:
     state = installation.state
 
-    def service(name: str, role: Literal["proxy", "gatekeeper"], port: int) -> Service:
-        listen, metrics = f"{ADDRESS}:{port}", f"{ADDRESS}:{next(ports)}"
+    def service(name: str, role: Literal["proxy", "gatekeeper"], preferred: int | None = None) -> Service:
+        listen, metrics = f"{ADDRESS}:{ports.take(preferred)}", f"{ADDRESS}:{ports.take()}"
         return Service(name, role, listen, metrics, state / f"{name}.toml", state / "log" / f"{name}.log")
 
-    proxies = [service(f"proxy{number}", "proxy", next(ports)) for number in range(1, installation.proxies + 1)]
-    edge = GATEKEEPER_PORT if _is_free(GATEKEEPER_PORT) else next(ports)
-    gatekeeper = service("gatekeeper1", "gatekeeper", edge)
+    proxies = [service(f"proxy{number}", "proxy") for number in range(1, installation.proxies + 1)]
+    gatekeeper = service("gatekeeper1", "gatekeeper", installation.gatekeeper_port)
+    # Short, because a Unix socket's path has 107 bytes at most (unix(7)), and the owner's only.
+    runtime_directory = Path(tempfile.mkdtemp(prefix="gatekeeper-", dir="/tmp"))
     return Services(installation.root, state, runtime_directory, (*proxies, gatekeeper))
-
-
-def _free_ports() -> Iterator[int]:
-    """Ports that are free now, each once; by chance, so that clusters started at the same time don't collide."""
-    for port in random.sample(_PORTS, k=len(_PORTS)):
-        if _is_free(port):
-            yield port
-    raise ServiceError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-        return True

@@ -185,7 +185,8 @@ def _plan(name: str, engine: Engine, runs_as: Account, home: Path, block: Block)
         for (node, role), address in zip(engine.layout, block.addresses, strict=True)
     )
     # Who knows the group's name may join it, and would be given all the data: so it is a secret among the nodes.
-    group = f"{name}-{secrets.token_hex(12)}"
+    # Galera takes a name of up to 32 characters; a longer one fails without saying so (gcomm's types.hpp, String<32>).
+    group = f"{name[:7]}-{secrets.token_hex(12)}"
     return Cluster(name, engine.name, runs_as, str(home), group, block.ssh_port, nodes)
 
 

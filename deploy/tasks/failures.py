@@ -13,6 +13,7 @@ from contract.errors import GatekeeperError
 from deploy.certificates import CertificateError
 from deploy.engines import UnknownEngine
 from deploy.local import UnusableName
+from deploy.ports import NoPort
 from deploy.processes import CommandFailed, tail
 from deploy.providers.addresses import NoAddresses
 from deploy.providers.loopback import CannotRun
@@ -37,6 +38,7 @@ _FAILURES = (
     KeyStoreError,
     NoAddresses,
     NoCluster,
+    NoPort,
     OSError,
     ServerDied,
 )

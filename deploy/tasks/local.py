@@ -9,7 +9,6 @@ import msgspec
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -117,7 +116,7 @@ def _shown(path: Path) -> str:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("name", "role", "address", "pid", "state", "engine", "ping ms"):
         table.add_column(column, justify="right" if column in {"pid", "ping ms"} else "left", no_wrap=True)
     for row in rows:

@@ -19,7 +19,7 @@ from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
 from gatekeeper.analysis.functions import called
 from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
-from gatekeeper.analysis.parse import parse
+from gatekeeper.analysis.parse import parse, shorten
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
 from gatekeeper.analysis.statement import DATA_KINDS
 from gatekeeper.analysis.words import GRAMMAR
@@ -79,7 +79,7 @@ def analyse(text: str, schema: str | None) -> Analysis:
     Raises Forbidden, with its rule, for what is refused under every policy; StatementUnparsable for what is not
     understood.
     """
-    tokens = lex(text)
+    tokens = shorten(lex(text))
     kind, effect = statement.kind_of(tokens)
     if kind not in DATA_KINDS:
         return _analysis(kind, effect, tokens, frozenset(), _NOTHING)

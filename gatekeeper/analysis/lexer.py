@@ -16,8 +16,10 @@ from typing import Final
 import msgspec
 
 from contract.errors import Forbidden
+from gatekeeper.analysis.words import STRUCTURAL
 
 MAX_CHARACTERS: Final = 256 * 1024
+MAX_TOKENS: Final = 40_000
 
 WORD: Final = "w"
 QUOTED: Final = "q"
@@ -59,15 +61,15 @@ _TOKEN = re.compile(
 )
 # NUL and half characters stand for nothing in a statement, quoted or not; the rest of Unicode is welcome inside quotes.
 _NEVER = re.compile("[\x00\ud800-\udfff]")
-_LONELY_DOT = re.compile(r"(?<![wq])\.|\.(?![wq*])")
+_BAD_DOT = re.compile(r"(?<![wq])\.|\.(?![wq*])|\.[wq]\.[wq]\.")
 _INTRODUCERS = frozenset({"_UTF8MB4", "_BINARY"})
 
 
 def lex(text: str) -> tuple[Token, ...]:
     """The tokens of a statement, without white space, comments and one closing semicolon.
 
-    Raises Forbidden with one of the rules too_long, character, comment, number, quote, placeholder, dot, introducer,
-    multiple_statements.
+    Raises Forbidden with one of the rules too_long, limit, character, comment, number, quote, placeholder, dot,
+    introducer, multiple_statements.
     """
     if len(text) > MAX_CHARACTERS:
         raise Forbidden(f"a statement may have {MAX_CHARACTERS} characters, this one has {len(text)}", rule="too_long")
@@ -79,8 +81,8 @@ def lex(text: str) -> tuple[Token, ...]:
     kinds = "".join([token.kind for token in tokens])
     if ";" in kinds:
         raise Forbidden("one statement at a time", rule="multiple_statements")
-    if _LONELY_DOT.search(kinds):
-        raise Forbidden("a dot must stand between two names", rule="dot")
+    if _BAD_DOT.search(kinds) or any(b.kind == "." and a.word in STRUCTURAL for a, b in pairwise(tokens)):
+        raise Forbidden("a dot must stand between two names, of which at most three are joined", rule="dot")
     _check_introducers(tokens)
     return tuple(tokens)
 
@@ -99,6 +101,8 @@ def _scan(text: str) -> list[Token]:
             raise _refusal(text, match.start())
         else:
             tokens.append(Token(value if group == "mark" else group, value))
+        if len(tokens) > MAX_TOKENS:
+            raise Forbidden(f"the statement is too large: more than {MAX_TOKENS} tokens", rule="limit")
         after_dot = value == "."
     return tokens
 
@@ -110,7 +114,7 @@ def _refusal(text: str, at: int) -> Forbidden:
         return Forbidden(f"the comment at character {at} is executable, nested, a hint or not closed", rule="comment")
     if here[0].isascii() and here[0].isdigit():
         return Forbidden(f"the number at character {at} touches what follows it", rule="number")
-    if here[0] in "'\"`" or here[1:] == "'":
+    if here[0] in "'\"`" or (here[0] in "xXbBnN" and here[1:] == "'"):
         return Forbidden(f"the quote at character {at} is not closed, or its content is not accepted", rule="quote")
     if here[0] in "?:":
         return Forbidden(f"the placeholder at character {at} touches its neighbour, or is none", rule="placeholder")

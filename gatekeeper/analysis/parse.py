@@ -80,9 +80,14 @@ def _changing_verb(tokens: Sequence[Token]) -> int | None:
     return None
 
 
-def _write(tokens: Sequence[Token]) -> str:
+def shorten(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens without the further rows and members of long lists of literals."""
     for pattern in (_FURTHER_ROWS, _FURTHER_LITERALS):
         tokens = _without(pattern, tokens)
+    return tokens
+
+
+def _write(tokens: Sequence[Token]) -> str:
     return " ".join([_WRITTEN.get(token.kind, token.text) for token in tokens])
 
 

@@ -216,8 +216,8 @@ class Walk:
         self._push(node.this, place)
 
     def _inserted(self, node: exp.Expr, place: Place) -> None:
-        """`VALUES(column)` is the row that was to be inserted, not a stored one."""
-        if node.name.upper() not in {"VALUES", "VALUE"}:
+        """In ON DUPLICATE KEY UPDATE, `VALUES(column)` is the row that was to be inserted, not a stored one."""
+        if not (place.scope.reaches_all and node.name.upper() in {"VALUES", "VALUE"}):
             self.children(node, place)
 
     def _nothing(self, node: exp.Expr, place: Place) -> None:

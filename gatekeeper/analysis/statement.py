@@ -70,14 +70,11 @@ def _construct(word: str, rest: Sequence[Token], before: Sequence[str]) -> Forbi
     following = rest[0].word if rest else ""
     if word == "INTO" and not (before and set(before) <= _INSERT_WORDS):
         return Forbidden("INTO stands only after INSERT and REPLACE; files and variables can't be written", rule="into")
-    if word == "PROCEDURE" or (word == "TABLE" and before):
-        return Forbidden(f"{word} is not accepted within a statement", rule="construct")
     if (word, following) in {("FOR", "UPDATE"), ("FOR", "SHARE"), ("LOCK", "IN")}:
         return Forbidden("reads that lock rows are not accepted", rule="locking_read")
-    if word in {"NEXT", "PREVIOUS"} and following == "VALUE":
-        return Forbidden(f"{word} VALUE FOR would use a sequence", rule="construct")
-    if word == "FOR" and following == "SYSTEM_TIME":
-        return Forbidden("reads of a table's history are not accepted", rule="construct")
-    if word == "LATERAL" and not (rest and rest[0].kind == "("):  # an ordinary name for MariaDB
-        return Forbidden("LATERAL is accepted before a derived table only", rule="construct")
+    if (word, following) in {("NEXT", "VALUE"), ("PREVIOUS", "VALUE"), ("FOR", "SYSTEM_TIME")}:
+        return Forbidden(f"{word} {following} is not accepted", rule="construct")
+    # LATERAL is an ordinary name for MariaDB.
+    if word in {"PROCEDURE", "TABLE"} or (word == "LATERAL" and not (rest and rest[0].kind == "(")):
+        return Forbidden(f"{word} is not accepted there", rule="construct")
     return None

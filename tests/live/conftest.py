@@ -8,8 +8,9 @@ from deploy.providers.seed import Seed
 from deploy.providers.servers import AdminConnection
 from deploy.sample import rental
 from tests.live.cluster_fixtures import cluster
+from tests.live.system_fixtures import system
 
-__all__ = ["cluster"]
+__all__ = ["cluster", "system"]
 
 
 def pytest_report_header() -> list[str]:

@@ -15,10 +15,10 @@ from deploy.engines import engine
 from deploy.local import Row, UnusableName
 from deploy.providers.addresses import candidates
 from deploy.providers.state import Busy, NoCluster, Place, UnknownNode
-from deploy.services import ServiceError, configure, forget
+from deploy.services import ServiceError, forget
 from deploy.tasks import failures
 from deploy.tasks import local as tasks
-from tests.unit.test_services import installation
+from tests.unit.test_services import configure_now, installation
 
 COMMITTED = Path(__file__).parents[2] / "cluster_config.csv"
 
@@ -121,7 +121,7 @@ def test_a_failed_service_is_reported_with_the_end_of_its_log(tmp_path: Path) ->
 
 
 def test_the_next_steps_hold_a_curl_that_a_shell_understands_and_no_key(tmp_path: Path) -> None:
-    services = configure(installation(tmp_path))
+    services = configure_now(installation(tmp_path))
     forget(services)
     system = local.system(var=tmp_path)
     system.key_file.write_text("gk_secret\n")

@@ -26,13 +26,13 @@ def kept(place: Place) -> Cluster:
     """A cluster whose description is there, but of which nothing runs."""
     place.directory.mkdir(parents=True)
     home = state.fresh_home(place, OWN)
-    nodes = [Server(name=n, role=r, address="127.0.9.1", directory=f"{home}/{n}") for n, r in ROLES]
-    cluster = Cluster("test", "galera", OWN, str(home), "group", 2222, tuple(nodes))
+    nodes = (
+        Server(name="manager", role="manager", address="127.0.9.1", directory=f"{home}/manager"),
+        Server(name="data1", role="data", address="127.0.9.2", directory=f"{home}/data1"),
+    )
+    cluster = Cluster("test", "galera", OWN, str(home), "group", 2222, nodes)
     place.save(cluster)
     return cluster
-
-
-ROLES = (("manager", "manager"), ("data1", "data"))
 
 
 def test_the_demo_prefers_the_first_block_and_others_stay_away_from_it() -> None:
@@ -49,9 +49,9 @@ def test_candidates_are_all_different() -> None:
 
 def test_a_block_with_a_port_taken_is_passed_over() -> None:
     first, second = list(addresses.candidates("a name of this test", 4))[:2]
-    with socket.create_server((first.addresses[2], first.mysql_port)):
-        with addresses.reserved("a name of this test", 4) as block:
-            assert block == second
+    taken = socket.create_server((first.addresses[2], first.mysql_port))
+    with taken, addresses.reserved("a name of this test", 4) as block:
+        assert block == second
 
 
 def test_two_that_start_at_once_get_different_blocks() -> None:
@@ -61,15 +61,17 @@ def test_two_that_start_at_once_get_different_blocks() -> None:
 
 def test_ports_move_when_a_server_has_taken_one_on_every_address() -> None:
     first = next(addresses.candidates("third name", 1))
-    with socket.create_server(("0.0.0.0", first.snapshot_port)):
-        with addresses.reserved("third name", 1) as block:
-            assert block.snapshot_port == first.snapshot_port + 10_000
+    with socket.create_server(("0.0.0.0", first.snapshot_port)), addresses.reserved("third name", 1) as block:
+        assert block.snapshot_port == first.snapshot_port + 10_000
 
 
 def test_a_busy_cluster_is_left_alone(place: Place) -> None:
-    with state.locked(place.lock, timeout_s=0):
-        with pytest.raises(Busy, match="another command is at work"), state.locked(place.lock, timeout_s=0.1):
-            pytest.fail("two had the lock")
+    with (
+        state.locked(place.lock, timeout_s=0),
+        pytest.raises(Busy, match="another command is at work"),
+        state.locked(place.lock, timeout_s=0.1),
+    ):
+        pytest.fail("two had the lock")
     assert not place.lock.exists()
     with state.locked(place.lock, timeout_s=0):
         assert place.lock.exists()

@@ -1,7 +1,7 @@
 """Daemons are started, found and ended one by one, and never by a pid alone."""
 
+import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -48,7 +48,7 @@ def test_killing_takes_the_descendants_too(tmp_path: Path) -> None:
 
 
 def test_a_pid_that_was_reused_is_not_signalled(tmp_path: Path) -> None:
-    process = spawn(tmp_path, "touch ready; sleep 62")
+    process = spawn(tmp_path, "touch ready; sleep 62; :")
     ready(tmp_path)
     try:
         earlier = msgspec.structs.replace(process, started_ticks=process.started_ticks - 1)
@@ -99,10 +99,4 @@ def test_nothing_is_left_to_be_reaped(tmp_path: Path) -> None:
     process = spawn(tmp_path, "exit 1")
     processes.wait_until(lambda: not processes.alive(process), timeout_s=10, what="its end")
     with pytest.raises(ChildProcessError):
-        _reap(process.pid)
-
-
-def _reap(pid: int) -> None:
-    import os
-
-    os.waitpid(pid, os.WNOHANG)
+        os.waitpid(process.pid, os.WNOHANG)

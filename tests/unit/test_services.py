@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from contract.settings import Tls, load
 from deploy import toml
-from deploy.services import GATEKEEPER_PORT, Installation, Services, configure, configured, forget
+from deploy.ports import Ports
+from deploy.services import ADDRESS, Installation, Services, configure, configured, forget
 
 
 def installation(state: Path, proxies: int = 1) -> Installation:
@@ -32,10 +33,15 @@ def installation(state: Path, proxies: int = 1) -> Installation:
     )
 
 
+def configure_now(of: Installation) -> Services:
+    with Ports(ADDRESS) as ports:
+        return configure(of, ports)
+
+
 @pytest.fixture
 def two_proxies(tmp_path: Path) -> Iterator[Services]:
     """The services of a cluster with two proxies, in a directory whose name has what TOML and shells trip over."""
-    made = configure(installation(tmp_path / 'a "b" \\c é #;', proxies=2))
+    made = configure_now(installation(tmp_path / 'a "b" \\c é #;', proxies=2))
     yield made
     forget(made)
 
@@ -88,22 +94,29 @@ def test_settings_are_the_owners_only(two_proxies: Services) -> None:
     assert {stat.S_IMODE(service.settings.stat().st_mode) for service in two_proxies.services} == {0o600}
 
 
-def test_a_taken_port_8080_is_left_alone(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", GATEKEEPER_PORT))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it, which is as good
-        made = configure(installation(tmp_path))
+def test_a_wanted_port_is_taken_when_it_is_free_and_left_alone_when_not(tmp_path: Path) -> None:
+    with socket.create_server((ADDRESS, 0)) as server:
+        port = server.getsockname()[1]
+        wanted = msgspec.structs.replace(installation(tmp_path), gatekeeper_port=port)
+        other = configure_now(wanted)
+    same = configure_now(wanted)
+    for made in (other, same):
         forget(made)
-    assert not made.gatekeeper_url.endswith(f":{GATEKEEPER_PORT}")
+    assert other.gatekeeper_url != f"http://{ADDRESS}:{port}"
+    assert same.gatekeeper_url == f"http://{ADDRESS}:{port}"
+
+
+def test_systems_that_start_at_the_same_time_take_different_ports() -> None:
+    with Ports(ADDRESS) as first, Ports(ADDRESS) as second:
+        port = first.take()
+        assert second.take(preferred=port) != port
+    with Ports(ADDRESS) as third:
+        assert third.take(preferred=port) == port
 
 
 def test_the_configured_services_are_found_again_until_they_are_forgotten(tmp_path: Path) -> None:
     assert configured(tmp_path) is None
-    made = configure(installation(tmp_path))
+    made = configure_now(installation(tmp_path))
     assert configured(tmp_path) == made
     forget(made)
     assert not made.runtime_directory.exists()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy import processes, supervision
-from deploy.services import ServiceError, Services, configure, forget
-from tests.unit.test_services import installation
+from deploy.services import ServiceError, Services, forget
+from tests.unit.test_services import configure_now, installation
 
 BACK_WITHIN_S = 15.0
 
@@ -45,7 +45,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     state = tmp_path / "a b ;c"
     stand_in(state, "proxy")
     stand_in(state, "gatekeeper")
-    made = configure(installation(state))
+    made = configure_now(installation(state))
     yield made
     supervision.stop(made)
     forget(made)
