@@ -132,7 +132,7 @@ class KeyStore:
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def _change(path: Path, change: Callable[[list[Key]], list[Key]]) -> None:

@@ -25,7 +25,7 @@ _LEFT_OUT_S = 1.0
 _GRACE_S = 1.0
 _CHUNK_BYTES = 32 << 10
 # urllib3's and OpenSSL's names for what ends an exchange before it begins.
-_UNSENT = ("NewConnectionError", "CERTIFICATE_VERIFY_FAILED")
+_UNSENT = ("NewConnectionError", "CERTIFICATE_VERIFY_FAILED", "CertificateError")
 
 
 class Reply(msgspec.Struct, frozen=True):

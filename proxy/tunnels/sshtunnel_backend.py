@@ -11,15 +11,15 @@ import sshtunnel
 from proxy.tunnels.base import HostKeyMismatch, LocalEnd, Target, TunnelError
 
 
-class _LastError(logging.Handler):
-    """Keeps the library's last error, which it logs instead of raising."""
+class _FirstError(logging.Handler):
+    """Keeps the library's first error, which it logs instead of raising; what follows are its consequences."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()
+        self.text = self.text or record.getMessage()
 
 
 class SshtunnelTunnel:
@@ -32,7 +32,7 @@ class SshtunnelTunnel:
     def open(self) -> LocalEnd:
         """Connects with the host key that known_hosts has, and no other. Raises HostKeyMismatch, TunnelError."""
         machine = self._target.machine
-        errors = _LastError()
+        errors = _FirstError()
         logger = logging.Logger("sshtunnel")  # one of its own, so that no line reaches ours
         logger.addHandler(errors)
         timeout_s = self._target.connect_timeout_ms / 1000
@@ -56,14 +56,14 @@ class SshtunnelTunnel:
         opening = threading.Thread(target=self._start, daemon=True)
         opening.start()
         opening.join(timeout_s)
-        if not self.alive():
+        if opening.is_alive() or not self.alive():
             self.close()
             raise _reason(errors.text)
         return LocalEnd(port=self._forwarder.local_bind_port)
 
     def alive(self) -> bool:
-        """Whether the SSH transport is active."""
-        return self._forwarder is not None and bool(self._forwarder.is_active)
+        """Whether it was started and the SSH transport is active; after a refused host key that alone still is."""
+        return self._forwarder is not None and bool(self._forwarder.is_alive and self._forwarder.is_active)
 
     def close(self) -> None:
         """Closes the transport first: the library's stop waits for open connections (pahaz/sshtunnel #138)."""
@@ -90,7 +90,7 @@ class SshtunnelTunnel:
 
 
 def _reason(text: str) -> TunnelError:
-    """The error that the library's last words stand for; paramiko's Transport.connect says "Bad host key"."""
+    """The error that the library's words stand for; paramiko's Transport.connect says "Bad host key"."""
     if "Bad host key" in text:
         return HostKeyMismatch("the host's key is not the one in known_hosts; refused")
     return TunnelError(text or "the SSH connection was not made in time")

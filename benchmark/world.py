@@ -1,0 +1,92 @@
+"""The local system that everything is measured on: started for one run, taken down after it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from benchmark import peers, workload
+from benchmark.workload import Film
+from contract import settings
+from contract.inventory import Machine
+from deploy import local
+from deploy.local import Say, System
+from deploy.ports import Ports
+from deploy.providers import loopback, state
+from deploy.providers.state import Cluster, Place
+from deploy.secrets import private_directory
+from deploy.services import ADDRESS, Services
+from proxy.connection import Login
+from proxy.settings import Accounts
+from proxy.tunnels import Target
+
+NAME = "bench"
+_MANAGER = "manager"
+_LOCK_TIMEOUT_S = 1.0
+_CONNECT_TIMEOUT_MS = 5_000
+
+
+class World(msgspec.Struct, frozen=True):
+    """What targets need to know. `scratch`: a directory that only this account can read, and that goes with the run."""
+
+    system: System
+    services: Services
+    cluster: Cluster
+    films: tuple[Film, ...]
+    key: str
+    peer_password: str
+    ports: Ports
+    scratch: Path
+
+    def __repr__(self) -> str:
+        return f"World({self.system.name}, secrets hidden)"
+
+    @property
+    def place(self) -> Place:
+        """Where the cluster keeps its keys and accounts."""
+        return Place(self.system.directory)
+
+    @property
+    def data_nodes(self) -> tuple[Machine, ...]:
+        """The nodes that reads go to."""
+        return tuple(machine for machine in loopback.machines(self.system.directory) if machine.role == "data")
+
+    @property
+    def reader(self) -> Login:
+        """The account that the proxy runs reads as."""
+        accounts = settings.load(self.place.accounts, Accounts, secret=True)
+        return Login(accounts.reader_user, accounts.reader_password, read_only=True)
+
+    def tunnel_target(self, machine: Machine) -> Target:
+        """Where a tunnel to the node leads, as a proxy would be told."""
+        return Target(machine, self.place.private_key, self.place.known_hosts, self.scratch, _CONNECT_TIMEOUT_MS)
+
+
+@contextlib.contextmanager
+def started(say: Say) -> Iterator[World]:
+    """The system, freshly started. Raises Busy while another run is on, and what local.up raises."""
+    system = local.system(NAME)
+    with state.locked(system.var / "bench" / "lock", timeout_s=_LOCK_TIMEOUT_S):
+        local.down(system)  # what a killed run has left
+        services, _ = local.up(system, say, lambda _system, _services: None)
+        try:
+            with Ports(ADDRESS) as ports:
+                yield _world(system, services, ports)
+        finally:
+            say(NAME, "stopping")
+            local.down(system)
+
+
+def _world(system: System, services: Services, ports: Ports) -> World:
+    with loopback.connect(system.directory, _MANAGER) as connection:
+        return World(
+            system=system,
+            services=services,
+            cluster=Place(system.directory).load(),
+            films=tuple(workload.films(connection)),
+            key=system.key_file.read_text(encoding="utf-8").strip(),
+            peer_password=peers.create_account(connection),
+            ports=ports,
+            scratch=private_directory(services.runtime_directory / "b"),
+        )

@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import pytest
+
+from contract.errors import Forbidden
+from gatekeeper.analysis import analyse
+from gatekeeper.policy import Policy, PolicyError, Role, decide, load, parse
+
+SAMPLE = Path(__file__).parents[2] / "deploy" / "sample" / "policy.toml"
+MANUAL = Path(__file__).parents[2] / "docs" / "policy.md"
+
+CLERK = Role(
+    kinds=frozenset({"select", "insert", "update", "delete"}),
+    read=("shop.orders", "shop.staff", "pub.*"),
+    write=("shop.orders", "shop.staff"),
+    hidden={"shop.staff": ("password", "pin")},
+    functions=frozenset({"version"}),
+)
+
+ALLOWED = {
+    "a table by name": "SELECT id FROM orders",
+    "a schema's tables": "SELECT * FROM pub.anything JOIN pub.`another one` USING (id)",
+    "a function of everybody": "SELECT UPPER('x')",
+    "a function of the role": "SELECT VERSION()",
+    "no table": "SELECT 1",
+    "the other columns": "SELECT id, login FROM staff",
+    "every column of another table": "SELECT o.* FROM orders o JOIN staff s ON s.id = o.id",
+    "another table's column of that name": "SELECT o.pin FROM orders o JOIN staff s ON s.id = o.id",
+    "writing a hidden column": "INSERT INTO staff (id, password) VALUES (1, 'x')",
+    "changing a hidden column": "UPDATE staff SET password = 'x' WHERE id = 1",
+    "a string of that name": "SELECT 'password' FROM staff",
+    "an alias of that name": "SELECT login AS password FROM staff",
+    "counting rows": "SELECT COUNT(*) FROM staff",
+}
+
+
+@pytest.mark.parametrize("text", ALLOWED.values(), ids=ALLOWED)
+def test_what_the_role_grants_is_allowed(text: str) -> None:
+    decide(CLERK, analyse(text, "shop"))
+
+
+REFUSED = {
+    "another kind": ("REPLACE INTO orders (id) VALUES (1)", "kind"),
+    "no data statement": ("SHOW TABLES", "kind"),
+    "another table": ("SELECT id FROM secrets", "read"),
+    "a table that differs by case": ("SELECT id FROM Orders", "read"),
+    "another schema": ("SELECT id FROM mysql.user", "read"),
+    "a table made up by the server": ("SELECT * FROM pub.seq_1_to_1000000000", "read"),
+    "a table that may only be read": ("INSERT INTO pub.news (id) VALUES (1)", "write"),
+    "one of two tables": ("DELETE o, n FROM orders o JOIN pub.news n ON n.id = o.id WHERE o.id = 1", "write"),
+    "a function": ("SELECT SLEEP(1)", "function"),
+    "a function without parentheses": ("SELECT CURRENT_USER", "function"),
+    "a hidden column": ("SELECT password FROM staff", "column"),
+    "a hidden column in another case": ("SELECT `PassWord` FROM staff", "column"),
+    "a hidden column's look-alike": ("SELECT `pa\u017f\u017fword` FROM staff", "column"),
+    "a hidden column in a condition": ("SELECT id FROM staff WHERE pin LIKE '1%'", "column"),
+    "a hidden column that may be meant": ("SELECT pin FROM orders, staff", "column"),
+    "a hidden column in an order": ("SELECT id FROM staff ORDER BY `pin`", "column"),
+    "a hidden column of the outer query": ("SELECT (SELECT MAX(pin) FROM orders) FROM staff", "column"),
+    "every column": ("SELECT * FROM staff", "column"),
+    "every column of an alias": ("SELECT s.* FROM orders o JOIN staff s", "column"),
+    "every column within": ("SELECT a FROM (SELECT * FROM staff) x (a, b)", "column"),
+    "every column compared": ("SELECT 1 FROM orders NATURAL JOIN staff", "column"),
+    "a hidden column joined by": ("SELECT 1 FROM orders JOIN staff USING (pin)", "column"),
+    "a hidden column copied": ("UPDATE staff SET login = password WHERE id = 1", "column"),
+    "a hidden column copied elsewhere": ("INSERT INTO orders (comment) SELECT password FROM staff", "column"),
+    "a hidden column returned": ("DELETE FROM staff WHERE id = 1 RETURNING *", "column"),
+    "no condition": ("DELETE FROM orders", "where_required"),
+    "a condition that is none": ("UPDATE orders SET qty = 0 WHERE 1", "where_required"),
+}
+
+
+@pytest.mark.parametrize(("text", "rule"), REFUSED.values(), ids=REFUSED)
+def test_what_the_role_does_not_grant_is_refused_by_its_rule(text: str, rule: str) -> None:
+    with pytest.raises(Forbidden) as refusal:
+        decide(CLERK, analyse(text, "shop"))
+    assert refusal.value.rule == rule
+
+
+def test_a_table_without_a_database_is_refused() -> None:
+    with pytest.raises(Forbidden, match="name one") as refusal:
+        decide(CLERK, analyse("SELECT id FROM orders", None))
+    assert refusal.value.rule == "database"
+
+
+NAMED = {
+    "table": ("SELECT id FROM secrets", "shop.secrets"),
+    "function": ("SELECT SLEEP(1)", "sleep"),
+    "column": ("SELECT pin FROM staff", "staff.pin"),
+    "kinds": ("REPLACE INTO orders (id) VALUES (1)", "delete, insert, select, update"),
+}
+
+
+@pytest.mark.parametrize(("text", "named"), NAMED.values(), ids=NAMED)
+def test_a_refusal_names_what_it_is_about(text: str, named: str) -> None:
+    with pytest.raises(Forbidden) as refusal:
+        decide(CLERK, analyse(text, "shop"))
+    assert named in refusal.value.detail
+
+
+def test_a_role_that_grants_nothing_may_do_nothing() -> None:
+    with pytest.raises(Forbidden):
+        decide(Role(kinds=frozenset()), analyse("SELECT 1", None))
+
+
+MISTAKES = {
+    "not TOML": ("[roles.a\n", "line 1"),
+    "nothing": ("", "roles: at least one is needed"),
+    "another member": ("x = 1\n[roles.a]\nkinds = []", "x: unknown member; known are roles"),
+    "a role's name": ('[roles."a b"]\nkinds = []', "roles.a b: a role's name"),
+    "a role that is no table": ("[roles]\na = 1", "roles.a: a table was expected"),
+    "an unknown member": ("[roles.a]\nkinds = []\nreads = []", "roles.a.reads: unknown member; known are kinds, read"),
+    "a missing member": ("[roles.a]\nread = []", "roles.a.kinds: missing; a list of select"),
+    "an unknown kind": ('[roles.a]\nkinds = ["show"]', "roles.a.kinds: a list of select"),
+    "a table without a schema": ('[roles.a]\nkinds = []\nread = ["film"]', "roles.a.read: a list of tables"),
+    "every schema": ('[roles.a]\nkinds = []\nread = ["*.*"]', "roles.a.read: a list of tables"),
+    "a hidden pattern": ('[roles.a]\nkinds = []\nhidden = {"a.*" = ["x"]}', "roles.a.hidden: a table of lists"),
+    "a function in upper case": ('[roles.a]\nkinds = []\nfunctions = ["SLEEP"]', "roles.a.functions: a list"),
+    "a number out of range": ("[roles.a]\nkinds = []\nmax_rows = 0", "roles.a.max_rows: an integer from 1"),
+    "another strategy": (
+        '[roles.a]\nkinds = []\nimplementations = ["best"]',
+        "roles.a.implementations: a list of direct",
+    ),
+    "a default that is not allowed": (
+        '[roles.a]\nkinds = []\nimplementations = ["direct_hit"]',
+        "roles.a.default_implementation: customized_hit is not among implementations",
+    ),
+    "a database without tables": (
+        '[roles.a]\nkinds = []\ndefault_database = "x"',
+        "roles.a.default_database: neither read nor write names a table of x",
+    ),
+    "writing without a kind": ('[roles.a]\nkinds = ["select"]\nwrite = ["a.*"]', "roles.a.write: kinds has nothing"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_policy_is_named_with_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse(text)
+    assert message in str(refusal.value)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse('[roles.a]\nkinds = ["show"]\nmax_rows = 0\n[roles.b]\nx = 1')
+    assert str(refusal.value).count("roles.") == 4
+
+
+def test_a_policy_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"absent\.toml can't be read"):
+        load(tmp_path / "absent.toml")
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(Forbidden) as refusal:
+        Policy(roles={}).role("ghost")
+    assert refusal.value.rule == "role"
+
+
+def test_the_samples_demo_writes_and_its_reader_does_not() -> None:
+    policy = load(SAMPLE)
+    decide(policy.role("demo"), analyse("UPDATE staff SET password = ? WHERE staff_id = ?", "rental"))
+    decide(policy.role("reader"), analyse("SELECT title FROM film WHERE film_id = ?", "rental"))
+    for role, text in (
+        ("demo", "SELECT password FROM staff"),
+        ("demo", "SELECT * FROM staff"),
+        ("demo", "SELECT * FROM mysql.user"),
+        ("reader", "UPDATE film SET title = 'x' WHERE film_id = 1"),
+        ("reader", "SELECT s.* FROM store JOIN staff s USING (store_id)"),
+    ):
+        with pytest.raises(Forbidden):
+            decide(policy.role(role), analyse(text, "rental"))
+
+
+def test_every_member_of_a_role_is_documented() -> None:
+    manual = MANUAL.read_text(encoding="utf-8")
+    assert [field for field in Role.__struct_fields__ if f"| `{field}` |" not in manual] == []
