@@ -58,7 +58,8 @@ def _versions() -> dict[str, str]:
     programs = {name: version_in(_printed(command)) for name, command in _PROGRAMS.items()}
     packages = {name: version(name) for name in _PACKAGES}
     peers: dict[str, str] = msgspec.json.decode(_MANIFEST.read_bytes())["dependencies"]
-    return {"Python": platform.python_version(), **programs, **packages, **peers}
+    npm = {f"{name} (npm)": number for name, number in peers.items()}
+    return {"Python": platform.python_version(), **programs, **packages, **npm}
 
 
 def _printed(command: tuple[str, ...]) -> str:

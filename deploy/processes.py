@@ -225,6 +225,14 @@ def _wait_gone(processes: Iterable[Process], timeout_s: float) -> None:
     except TimeoutError as error:
         pids = ", ".join(str(process.pid) for process in left)
         raise TimeoutError(f"{error}; still there: {pids}") from None
+    _reap()
+
+
+def _reap() -> None:
+    """Take note of children that ended, whoever ended them."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
 
 
 def _descendants(root: Process) -> list[Process]:

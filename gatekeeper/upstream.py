@@ -55,6 +55,8 @@ class _Proxy:
         self.in_flight = 0
         self.left_out_until = 0.0
         self.session = _session(url, settings)
+        # Prepared once and copied: preparing is a third of what an exchange costs this side.
+        self.prepared = self.session.prepare_request(requests.Request("POST", f"{url}/endpoint"))
 
 
 class Proxies:
@@ -110,14 +112,11 @@ class Proxies:
 
     def _send(self, proxy: _Proxy, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
         left_s = max(0.001, deadline - time.monotonic())
-        response = proxy.session.post(
-            f"{proxy.url}/endpoint",
-            data=body,
-            headers=headers,
-            stream=True,
-            timeout=(min(self._connect_timeout_s, left_s), left_s),
-            allow_redirects=False,
-        )
+        request = proxy.prepared.copy()
+        request.headers.update(headers)
+        request.prepare_body(body, files=None)
+        timeout = (min(self._connect_timeout_s, left_s), left_s)
+        response = proxy.session.send(request, stream=True, timeout=timeout, allow_redirects=False)
         if "chunked" in response.headers.get("Transfer-Encoding", ""):
             return Reply(response.status_code, response.headers, self._chunks(proxy, response), proxy.url)
         content = response.content
