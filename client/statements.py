@@ -8,7 +8,8 @@ from collections.abc import Iterator
 # that it is sent whole, and refused, and never cut in the middle of a string.
 _TOKEN = re.compile(
     r"""
-      (?P<quoted> '(?:[^'\\]|\\(?:.|\Z)|'')*+(?:'|\Z) | "(?:[^"\\]|\\(?:.|\Z)|"")*+(?:"|\Z) | `(?:[^`]|``)*+(?:`|\Z) )
+      (?P<quoted> '[^'\\]*+(?:(?:\\(?:.|\Z)|'')[^'\\]*+)*(?:'|\Z) | "[^"\\]*+(?:(?:\\(?:.|\Z)|"")[^"\\]*+)*(?:"|\Z)
+                | `[^`]*+(?:``[^`]*+)*(?:`|\Z) )
     | (?P<comment> --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!).*?(?:\*/|\Z) )
     | (?P<executable> /\*.*?(?:\*/|\Z) )
     | (?P<end> ; )

@@ -16,12 +16,13 @@ from proxy.values import literal
 
 # What a placeholder can't stand in (strings, quoted names, comments), or a placeholder. `--` starts a comment only
 # before white space or at the end, as the server has it; `:=` and `a:b` are no placeholders. What is not closed goes to
-# the end, and nothing is tried twice (`*+`), so that the time is linear in the text.
+# the end and there is one way to match, so that the time is linear. Only single characters are repeated possessively:
+# before Python 3.11.5 a possessive group could match wrongly (gh-106052), and Debian 12 has 3.11.2.
 _TOKEN = re.compile(
     r"""
-      '(?:[^'\\]|\\(?:.|\Z)|'')*+(?:'|\Z)
-    | "(?:[^"\\]|\\(?:.|\Z)|"")*+(?:"|\Z)
-    | `(?:[^`]|``)*+(?:`|\Z)
+      '[^'\\]*+(?:(?:\\(?:.|\Z)|'')[^'\\]*+)*(?:'|\Z)
+    | "[^"\\]*+(?:(?:\\(?:.|\Z)|"")[^"\\]*+)*(?:"|\Z)
+    | `[^`]*+(?:``[^`]*+)*(?:`|\Z)
     | --(?=[\s\x00-\x1f]|\Z)[^\n]*
     | \#[^\n]*
     | /\*.*?(?:\*/|\Z)

@@ -41,17 +41,20 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     word: str = ""
 
 
-# Possessive quantifiers keep every alternative linear. The order matters: what is refused has no alternative at all.
+# Every repeated group can go on in one way only, so that the time is linear. Only single characters are repeated
+# possessively: before Python 3.11.5 a possessive group could match wrongly (gh-106052), and Debian 12 has 3.11.2. The
+# order matters: what is refused has no alternative at all.
 _TOKEN = re.compile(
     r"""
     (?P<skip>[ \t\r\n]++)
   | (?P<w>(?![xXbBnN]')[A-Za-z_][A-Za-z0-9_]*+)
-  | (?P<q>`(?:[^`\x00-\x1f\x7f]|``)++`)
-  | (?P<s>'(?:[^'\\]|\\.|'')*+' | "(?:[^"\\]|\\.|"")*+" | [nN]'(?:[^'\\]|\\.|'')*+')
-  | (?P<n>(?:0x[0-9A-Fa-f]++ | 0b[01]++ | [0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+
-          | (?<![\w`'")\].])\.[0-9]++(?:[eE][+-]?[0-9]++)?+)(?![\w.$`'"])
-        | [xX]'(?:[0-9A-Fa-f]{2})*+' | [bB]'[01]*+')
-  | (?P<comment>/\*(?![A-Za-z]{0,8}!|\+)(?:[^*/]|\*(?!/)|/(?!\*))*+\*/ | --(?=[ \t\r\n]|\Z)[^\n]*+ | \#[^\n]*+)
+  | (?P<q>`(?!`(?!`))[^`\x00-\x1f\x7f]*+(?:``[^`\x00-\x1f\x7f]*+)*`)
+  | (?P<s>[nN]?'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*' | "[^"\\]*+(?:(?:\\.|"")[^"\\]*+)*")
+  | (?P<n>(?:0x[0-9A-Fa-f]++ | 0b[01]++ | [0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?
+          | (?<![\w`'")\].])\.[0-9]++(?:[eE][+-]?[0-9]++)?)(?![\w.$`'"])
+        | [xX]'(?:[0-9A-Fa-f]{2})*' | [bB]'[01]*+')
+  | (?P<comment>/\*(?![A-Za-z]{0,8}!|\+)[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*\*/
+        | --(?=[ \t\r\n]|\Z)[^\n]*+ | \#[^\n]*+)
   | (?P<p>(?<![\w`'".$?:])(?:\?|:[A-Za-z_][A-Za-z0-9_]*+)(?![\w`'".$?:]))
   | (?P<mark>[(),.;]|\*(?!/))
   | (?P<o><=>|->>|->|<=|>=|<>|!=|<<|>>|\|\||&&|/(?!\*)|[-+%=<>!~^|&])

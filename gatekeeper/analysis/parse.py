@@ -30,8 +30,8 @@ _MODIFIERS = {
 _VERBS = {"INSERT": "INSERT INTO", "REPLACE": "INSERT INTO"}
 # Bulk inserts and long IN lists are made of literals; beyond the first few they say nothing new and are not parsed.
 _LITERAL = "o?[nsp]"
-_ROW = rf"\({_LITERAL}(?:,{_LITERAL})*+\)"
-_FURTHER_ROWS = re.compile(rf"{_ROW}(?:,{_ROW}){{7}}((?:,{_ROW})++)")
+_ROW = rf"\({_LITERAL}(?:,{_LITERAL})*\)"
+_FURTHER_ROWS = re.compile(rf"{_ROW}(?:,{_ROW}){{7}}((?:,{_ROW})+)")
 _FURTHER_LITERALS = re.compile(rf"(?<=[(,]){_LITERAL}(?:,{_LITERAL}){{31}}((?:,{_LITERAL})+)(?=[,)])")
 _LITERAL_WORDS = dict.fromkeys(("NULL", "DEFAULT", "TRUE", "FALSE"), NUMBER)
 
