@@ -30,7 +30,8 @@ lint: venv ## ruff and mypy
 unit: venv ## the unit tests
 	@$(BIN)/pytest tests/unit
 
-bench: install venv ## measure the whole path beside its peers
+bench: venv ## measure the whole path beside its peers
+	@bash deploy/install.sh bench
 	@$(BIN)/python -m benchmark
 
 install: ## install the Debian packages that are missing

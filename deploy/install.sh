@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a local cluster needs, those that are missing only. Looks for what they bring, so
-# that other systems pass where it is there already. Debian's daemons are neither started nor enabled by it: the
-# cluster runs processes of its own.
+# Installs the Debian packages that a local cluster needs, and with `bench` those that `make bench` needs, too: those
+# that are missing only. Looks for what they bring, so that other systems pass where it is there already. Debian's
+# daemons are neither started nor enabled by it: the cluster runs processes of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/common.sh
@@ -21,6 +21,11 @@ missing_packages() {
         echo python3 python3-venv
     elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
+    fi
+    if [ "${1:-}" = bench ]; then
+        [ -n "$(type -P wrk)" ] || echo wrk
+        [ -n "$(type -P node)" ] || echo nodejs
+        [ -n "$(type -P npm)" ] || echo npm
     fi
 }
 
@@ -77,7 +82,7 @@ install_as_root() {
 
 main() {
     local packages
-    mapfile -t packages < <(missing_packages | tr ' ' '\n')
+    mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
     if [ "${#packages[@]}" -eq 0 ]; then
         return
     fi
@@ -92,12 +97,12 @@ main() {
         die "these packages are missing, and it takes root, or sudo without a password, to install them:" \
             "run 'apt-get install ${packages[*]}' as root, and try again"
     fi
-    mapfile -t packages < <(missing_packages | tr ' ' '\n')
+    mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
     [ "${#packages[@]}" -eq 0 ] || die "installed, but still missing: ${packages[*]}"
 }
 
 if [ "${1:-}" = --packages ]; then
     install_as_root "${@:2}"
 else
-    main
+    main "$@"
 fi

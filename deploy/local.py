@@ -111,6 +111,11 @@ def system(name: str = DEFAULT_NAME, var: Path = _ROOT / "var") -> System:
     return System(name, var.absolute())
 
 
+def sample_seed() -> Seed:
+    """The sample database, as what a cluster holds from the start."""
+    return Seed(key=rental.cache_key(), prepare=_load)
+
+
 def up(wanted: System, say: Say, prove: Proof, proxies: int = 1) -> tuple[Services, bool]:
     """Starts what does not run of the system, and returns its services and whether anything was started.
 
@@ -208,8 +213,7 @@ def _make_key(wanted: System) -> None:
 
 
 def _settings(wanted: System) -> loopback.Settings:
-    seed = Seed(key=rental.cache_key(), prepare=_load)
-    return loopback.Settings(wanted.directory, wanted.cache, engine=ENGINE, schemas=(SCHEMA,), seed=seed)
+    return loopback.Settings(wanted.directory, wanted.cache, engine=ENGINE, schemas=(SCHEMA,), seed=sample_seed())
 
 
 def _load(connection: AdminConnection) -> None:

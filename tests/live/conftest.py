@@ -4,9 +4,8 @@ import subprocess
 
 import pytest
 
+from deploy.local import sample_seed
 from deploy.providers.seed import Seed
-from deploy.providers.servers import AdminConnection
-from deploy.sample import rental
 from tests.live.cluster_fixtures import cluster
 from tests.live.system_fixtures import system
 
@@ -23,8 +22,4 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session")
 def cluster_seed() -> Seed:
     """The sample database, loaded once and kept in the cache."""
-
-    def load(connection: AdminConnection) -> None:
-        rental.load(connection)
-
-    return Seed(key=rental.cache_key(), prepare=load)
+    return sample_seed()

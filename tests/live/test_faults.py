@@ -3,11 +3,11 @@
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,9 +87,18 @@ def whole(system: LiveSystem) -> Iterator[LiveSystem]:
 
 def ssh_processes(system: LiveSystem) -> list[int]:
     """The pids of the proxy's tunnels."""
-    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, timeout=10, check=True).stdout
-    directory = str(system.services.runtime_directory)
-    return [int(line.split()[0]) for line in listed.splitlines() if " -L " in line and directory in line]
+    directory = str(system.services.runtime_directory).encode()
+    return [pid for pid, (_, words) in processes().items() if b"-L" in words and directory in b" ".join(words)]
+
+
+def processes() -> dict[int, tuple[int, list[bytes]]]:
+    """Every process's parent and command line."""
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            found[int(directory.name)] = parent, (directory / "cmdline").read_bytes().split(b"\0")
+    return found
 
 
 def test_killing_a_data_node_under_reads_fails_none_and_it_is_used_again(whole: LiveSystem) -> None:
@@ -137,17 +146,12 @@ def test_a_service_killed_with_9_is_back_within_seconds_and_leaves_no_ssh(whole:
     old = ssh_processes(whole)
     assert len(old) == 4
     pid = whole.pids(service)
-    for each in (pid, *children(pid)):
+    for each in (pid, *(child for child, (parent, _) in processes().items() if parent == pid)):
         os.kill(each, signal.SIGKILL)
     wait_until(lambda: whole.pids(service) not in {0, pid}, 10)
     wait_until(lambda: answers(whole), 15)
     if service == "proxy1":
         wait_until(lambda: not set(old) & set(ssh_processes(whole)), 5)
-
-
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, timeout=10, check=False)
-    return [int(word) for word in listed.stdout.split()]
 
 
 def answers(system: LiveSystem) -> bool:
