@@ -30,8 +30,9 @@ lint: venv ## ruff and mypy
 unit: venv ## the unit tests
 	@$(BIN)/pytest tests/unit
 
-bench: venv ## measure the whole path beside its peers
+bench: ## measure the whole path beside its peers
 	@bash deploy/install.sh bench
+	@bash deploy/venv.sh
 	@$(BIN)/python -m benchmark
 
 install: ## install the Debian packages that are missing

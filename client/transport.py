@@ -6,7 +6,6 @@ request may have been sent, the outcome is unknown.
 
 import ssl
 import uuid
-from collections.abc import Iterator
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from contract.errors import (
     Problem,
     Unavailable,
     UpstreamFailed,
+    causes,
     error_of,
 )
 
@@ -110,30 +110,22 @@ def _checked_ca(ca: str) -> str:
 
 
 def _translated(error: requests.RequestException) -> GatekeeperError:
-    causes = list(_causes(error))
-    verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    found = list(causes(error))
+    verification = next((cause for cause in found if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if verification is not None:
         return Unavailable(
             f"the gatekeeper's certificate is not accepted: {verification.verify_message}",
             retryable=False,
             retry_after_s=None,
         )
-    refused = next((cause for cause in causes if isinstance(cause, urllib3.exceptions.NewConnectionError)), None)
+    refused = next((cause for cause in found if isinstance(cause, urllib3.exceptions.NewConnectionError)), None)
     if refused is not None:
         return Unavailable(f"no connection to the gatekeeper: {str(refused).rpartition(': ')[2]}", retry_after_s=None)
-    if any(isinstance(cause, urllib3.exceptions.ConnectTimeoutError) for cause in causes):
+    if any(isinstance(cause, urllib3.exceptions.ConnectTimeoutError) for cause in found):
         return Unavailable("no connection to the gatekeeper: it did not answer in time", retry_after_s=None)
-    if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in causes):
+    if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in found):
         return DeadlineExceeded("the gatekeeper's answer did not come in time", outcome="unknown")
     return UpstreamFailed(f"the connection to the gatekeeper was lost ({type(error).__name__})", outcome="unknown")
-
-
-def _causes(error: object) -> Iterator[BaseException]:
-    """The error and those that it wraps; requests and urllib3 keep them as `reason` or among their arguments."""
-    if isinstance(error, BaseException):
-        yield error
-        for inner in (getattr(error, "reason", None), *error.args):
-            yield from _causes(inner)
 
 
 def _message(response: requests.Response, kind: type[Message]) -> Message:

@@ -254,6 +254,14 @@ class DeadlineExceeded(GatekeeperError):
     title = "Deadline exceeded"
 
 
+def causes(error: object) -> Iterator[BaseException]:
+    """The error and those that it wraps; requests and urllib3 keep them as `reason` or among their arguments."""
+    if isinstance(error, BaseException):
+        yield error
+        for inner in (getattr(error, "reason", None), *error.args):
+            yield from causes(inner)
+
+
 def _tree(root: type[GatekeeperError]) -> Iterator[type[GatekeeperError]]:
     yield root
     for child in root.__subclasses__():

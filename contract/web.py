@@ -19,6 +19,7 @@ from contract.errors import (
     GatekeeperError,
     InternalError,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     TooLarge,
     UnsupportedMediaType,
@@ -30,6 +31,12 @@ log = structlog.get_logger()
 
 REQUEST_ID_HEADER = "X-Request-ID"
 NODE_HEADER = "X-Gatekeeper-Node"
+CODE_HEADER = "X-Gatekeeper-Code"  # of a problem; between the services only
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+MEDIA_TYPES = (JSON, NDJSON, CSV)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HTTP_ERRORS: dict[int, type[GatekeeperError]] = {
@@ -95,6 +102,17 @@ def query_message(kind: type[Message]) -> Message:
         raise BadRequest(f"the query string does not fit: {error}") from None
 
 
+def negotiated() -> str:
+    """The media type that the answer is to have, by the request's Accept. Raises NotAcceptable."""
+    accept = request.environ.get("HTTP_ACCEPT", "*/*")
+    if accept in {"*/*", JSON}:
+        return JSON
+    best = request.accept_mimetypes.best_match(MEDIA_TYPES)
+    if best is None:
+        raise NotAcceptable(f"can be answered as {', '.join(MEDIA_TYPES)}")
+    return best
+
+
 def json_response(message: object, status: int = 200) -> Response:
     """The message as application/json."""
     return Response(msgspec.json.encode(message), status, content_type="application/json")
@@ -103,6 +121,7 @@ def json_response(message: object, status: int = 200) -> Response:
 def problem_response(error: GatekeeperError) -> Response:
     """The error as application/problem+json (RFC 9457), with Retry-After where the error has one."""
     response = Response(msgspec.json.encode(error.problem(request_id())), error.status, content_type=PROBLEM_MEDIA_TYPE)
+    response.headers[CODE_HEADER] = error.code
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:

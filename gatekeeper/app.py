@@ -1,6 +1,7 @@
 """The gatekeeper's HTTP: `/endpoint`, `/nodes`, `/openapi.json`, `/healthz`, `/readyz`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from gatekeeper.upstream import Proxies, Reply, Upstream
 
 log = structlog.get_logger()
 
+_READY_FOR_S = 1.0
 _PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
 
 
@@ -50,20 +52,20 @@ def create_app(config: Settings | None = None, upstream: Upstream | None = None)
 class Passage:
     """One request's way through the gatekeeper, and what the log says of it. Never the key, never parameters."""
 
-    def __init__(self, key: Key) -> None:
-        self.key = key
+    def __init__(self) -> None:
+        self.key: Key | None = None
         self.verdict: Verdict | None = None
-        self.implementation = ""
+        self.implementation: str | None = None
         self._started = time.perf_counter()
 
-    def log(self, status: int, *, node: str | None, code: str | None = None, rule: str | None = None) -> None:
+    def log(self, status: int, *, node: str | None = None, code: str | None = None, rule: str | None = None) -> None:
         """Writes the request's line and counts it."""
         elapsed = time.perf_counter() - self._started
         metrics.answered(status, code, elapsed)
         log.info(
             "request",
             request_id=web.request_id(),
-            key=self.key.name,
+            key=self.key.name if self.key else None,
             implementation=self.implementation,
             digest=self.verdict.digest if self.verdict else None,
             verdict="allowed" if self.verdict else "refused",
@@ -78,34 +80,34 @@ class Passage:
 def _add_endpoint(app: Flask, keys: KeyStore, judge: Judge, upstream: Upstream) -> None:
     @app.post("/endpoint")
     def post_endpoint() -> Response:
-        passage = Passage(keys.authenticate(request.headers.get("Authorization")))
-        return passed(passage, read_only=False)
+        return passed(_body, read_only=False)
 
     @app.get("/endpoint")
     def get_endpoint() -> Response:
-        passage = Passage(keys.authenticate(request.headers.get("Authorization")))
-        return passed(passage, read_only=True)
+        return passed(_query, read_only=True)
 
-    def passed(passage: Passage, *, read_only: bool) -> Response:
+    def passed(read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
+        passage = Passage()
         try:
-            message = _query() if read_only else _body()
-            forwarded = judged(passage, message, read_only=read_only)
+            passage.key = keys.authenticate(request.headers.get("Authorization"))
+            accept = web.negotiated()
+            forwarded = judged(passage, passage.key.role, read(), read_only=read_only)
             reply = upstream.post(
                 msgspec.json.encode(forwarded),
                 request_id=web.request_id(),
-                accept=request.headers.get("Accept", "*/*"),
+                accept=accept,
                 timeout_ms=forwarded.timeout_ms,
                 is_read=forwarded.effect == "read",
             )
         except GatekeeperError as error:
-            passage.log(error.status, node=None, code=error.code, rule=error.rule)
+            passage.log(error.status, code=error.code, rule=error.rule)
             raise
-        passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER))
+        passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(web.CODE_HEADER))
         return _answer(reply)
 
-    def judged(passage: Passage, message: EndpointRequest, *, read_only: bool) -> ProxyRequest:
+    def judged(passage: Passage, role: str, message: EndpointRequest, *, read_only: bool) -> ProxyRequest:
         asked = canonical(message.implementation) if message.implementation else None
-        verdict = passage.verdict = judge.judge(passage.key.role, message.query, message.database)
+        verdict = passage.verdict = judge.judge(role, message.query, message.database)
         passage.implementation = _implementation(verdict.role, asked)
         if read_only and verdict.effect != "read":
             raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
@@ -133,11 +135,28 @@ def _add_state(app: Flask, keys: KeyStore, upstream: Upstream) -> None:
     def openapi_json() -> Response:
         return Response(openapi, content_type="application/json")
 
+    ready = _Ready(upstream)
+
     @app.get("/readyz")
     def readyz() -> Response:
-        if not upstream.get_each("/readyz"):
+        if not ready():
             raise Unavailable("no proxy is ready", rule="no_ready_proxy")
         return Response("ready\n", mimetype="text/plain")
+
+
+class _Ready:
+    """Whether a proxy can serve, asked of them once a second at most, however often one asks here."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._ask_again = 0.0
+        self._ready = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._ask_again:
+            self._ask_again = time.monotonic() + _READY_FOR_S
+            self._ready = bool(self._upstream.get_each("/readyz"))
+        return self._ready
 
 
 def _implementation(role: Role, asked: str | None) -> str:

@@ -18,7 +18,7 @@ tls_options(None, _settings.listen)
 bind = _settings.listen
 proc_name = _settings.name
 workers = _settings.workers
-worker_class = "gevent"
+worker_class = "contract.serving.Worker"
 worker_connections = 1_000
 keepalive = 75
 graceful_timeout = 10

@@ -1,18 +1,20 @@
 """The proxies behind the gatekeeper: pooled sessions over mutual TLS, the least busy first, failing ones left out."""
 
 import contextlib
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util.ssl_match_hostname import CertificateError
 
-from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
+from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed, causes
 from contract.roles import dns_name
 from contract.settings import Tls
 from gatekeeper.settings import Settings
@@ -24,17 +26,18 @@ _LEFT_OUT_S = 1.0
 # The proxy answers at the deadline; this is for its answer's way.
 _GRACE_S = 1.0
 _CHUNK_BYTES = 32 << 10
-# urllib3's and OpenSSL's names for what ends an exchange before it begins.
-_UNSENT = ("NewConnectionError", "CERTIFICATE_VERIFY_FAILED", "CertificateError")
+# What ends an exchange before it begins: no connection, or not to a proxy.
+_UNSENT = (ConnectTimeoutError, NewConnectionError, CertificateError, ssl.SSLCertVerificationError)
+# A larger body is passed on in chunks.
+_MOST_HELD_BYTES = 256 << 10
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A proxy's answer: the body at once, or in chunks when it is a stream."""
+    """A proxy's answer: the body at once, or in chunks; then `body.close` must be called."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes | Iterator[bytes]
-    proxy: str
+    body: "bytes | Chunks"
 
 
 class Upstream(Protocol):
@@ -78,8 +81,7 @@ class Proxies:
             try:
                 return self._send(proxy, body, headers, deadline)
             except requests.RequestException as error:
-                self._give_back(proxy)
-                failure = _failure(error, is_read=is_read)
+                failure = _failure(error, is_read=is_read, in_time=time.monotonic() < deadline)
                 log.warning("proxy_failed", request_id=request_id, proxy=proxy.url, reason=type(error).__name__)
                 proxy.left_out_until = time.monotonic() + _LEFT_OUT_S
                 tried.append(proxy)
@@ -112,25 +114,48 @@ class Proxies:
 
     def _send(self, proxy: _Proxy, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
         left_s = max(0.001, deadline - time.monotonic())
-        request = proxy.prepared.copy()
-        request.headers.update(headers)
-        request.prepare_body(body, files=None)
-        timeout = (min(self._connect_timeout_s, left_s), left_s)
-        response = proxy.session.send(request, stream=True, timeout=timeout, allow_redirects=False)
-        if "chunked" in response.headers.get("Transfer-Encoding", ""):
-            return Reply(response.status_code, response.headers, self._chunks(proxy, response), proxy.url)
-        content = response.content
-        self._give_back(proxy)
-        return Reply(response.status_code, response.headers, content, proxy.url)
-
-    def _chunks(self, proxy: _Proxy, response: requests.Response) -> Iterator[bytes]:
+        held = Chunks(lambda: self._give_back(proxy))
         try:
-            yield from response.raw.stream(_CHUNK_BYTES, decode_content=False)
+            request = proxy.prepared.copy()
+            request.headers.update(headers)
+            request.prepare_body(body, files=None)
+            timeout = (min(self._connect_timeout_s, left_s), left_s)
+            held.response = proxy.session.send(request, stream=True, timeout=timeout, allow_redirects=False)
+            length = held.response.headers.get("Content-Length", "")
+            if not length.isdigit() or int(length) > _MOST_HELD_BYTES:
+                return Reply(held.response.status_code, held.response.headers, held)
+            content = held.response.content
+        except BaseException:
+            held.close()
+            raise
+        held.close()
+        return Reply(held.response.status_code, held.response.headers, content)
+
+
+class Chunks:
+    """A proxy's answer that is passed on while it comes. `close` gives all back, whether it was begun or not."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._open = True
+        self.response: requests.Response | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert self.response is not None
+        try:
+            yield from self.response.raw.stream(_CHUNK_BYTES, decode_content=False)
         except HTTPError as error:
             raise UpstreamFailed("the answer broke off", outcome="unknown") from error
         finally:
-            response.close()
-            self._give_back(proxy)
+            self.close()
+
+    def close(self) -> None:
+        """Gives the connection and the place back; safe to call twice."""
+        if self._open:
+            self._open = False
+            self._give_back()
+            if self.response is not None:
+                self.response.close()
 
 
 class _Adapter(HTTPAdapter):
@@ -159,11 +184,15 @@ def _present(session: requests.Session, tls: Tls) -> None:
     session.cert = (tls.certificate, tls.key)
 
 
-def _failure(error: requests.RequestException, *, is_read: bool) -> GatekeeperError:
-    """What a failed exchange means. Only a connection that could not be made is sure to have executed nothing."""
+def _failure(error: requests.RequestException, *, is_read: bool, in_time: bool) -> GatekeeperError:
+    """What a failed exchange means. Only where no connection stood yet is it sure that nothing was executed.
+
+    A time-out before the deadline is one of the TLS handshake, which urllib3 reports as one of reading.
+    """
     outcome: Outcome = "rolled_back" if is_read else "unknown"
-    if isinstance(error, requests.ConnectTimeout) or any(sign in repr(error) for sign in _UNSENT):
-        return Unavailable("no proxy can be reached")
+    handshake = isinstance(error, requests.ReadTimeout) and in_time
+    if handshake or any(isinstance(cause, _UNSENT) for cause in causes(error)):
+        return Unavailable("no proxy can be reached", rule="no_proxy")
     if isinstance(error, requests.Timeout):
         return DeadlineExceeded("the proxy did not answer in time", outcome=outcome)
     return UpstreamFailed("the proxy was lost before it answered", outcome=outcome, retryable=is_read)

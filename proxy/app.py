@@ -5,14 +5,14 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from contract import logs, messages, settings, web
-from contract.errors import GatekeeperError, NotAcceptable, Unavailable
+from contract.errors import GatekeeperError, Unavailable
 from contract.implementations import CUSTOMIZED_HIT, canonical
 from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
 from proxy import metrics, results
-from proxy.answering import Streamed, collected
+from proxy.answering import Memory, Streamed, collected
 from proxy.cluster import Cluster
 from proxy.inventory import Inventory
 from proxy.router import Router
@@ -49,6 +49,8 @@ def create_app(config: Settings | None = None) -> Flask:
 
 
 def _add_endpoint(app: Flask, router: Router, config: Settings) -> None:
+    memory = Memory(config.max_collected_bytes)
+
     @app.post("/endpoint")
     def post_endpoint() -> Response:
         message = web.read_message(ProxyRequest)
@@ -59,20 +61,27 @@ def _add_endpoint(app: Flask, router: Router, config: Settings) -> None:
         return answer(_read_of(web.query_message(EndpointQuery)))
 
     def answer(message: ProxyRequest) -> Response:
-        media_type = _media_type()
+        media_type = web.negotiated()
         try:
-            if media_type == results.JSON:
-                whole = collected(router, message, web.request_id(), config.max_answer_bytes)
-                response, node = web.json_response(whole), whole.node
-            else:
-                streamed = Streamed(router, message, web.request_id())
-                response, node = Response(streamed.lines(media_type), content_type=media_type), streamed.node
-                response.call_on_close(streamed.close)
+            if media_type == web.JSON or message.effect == "write":
+                return whole(message, media_type)
+            streamed = Streamed(router, message, web.request_id())
         except GatekeeperError as error:
             metrics.failed(error.code)
             log.info("refused", request_id=web.request_id(), code=error.code, errno=error.mysql_errno)
             raise
-        response.headers[web.NODE_HEADER] = node
+        response = Response(streamed.lines(media_type), content_type=media_type)
+        response.call_on_close(streamed.close)
+        response.headers[web.NODE_HEADER] = streamed.node
+        return response
+
+    def whole(message: ProxyRequest, media_type: str) -> Response:
+        found = collected(router, message, web.request_id(), config.max_answer_bytes, memory)
+        if media_type == web.JSON:
+            response = web.json_response(found)
+        else:
+            response = Response(results.rendered(found, media_type), content_type=media_type)
+        response.headers[web.NODE_HEADER] = found.node
         return response
 
 
@@ -97,16 +106,6 @@ def _read_of(query: EndpointQuery) -> ProxyRequest:
         timeout_ms=query.timeout_ms or messages.DEFAULT_TIMEOUT_MS,
         effect="read",
     )
-
-
-def _media_type() -> str:
-    accept = request.environ.get("HTTP_ACCEPT", "*/*")
-    if accept in {"*/*", results.JSON}:
-        return results.JSON
-    best = request.accept_mimetypes.best_match(results.MEDIA_TYPES)
-    if best is None:
-        raise NotAcceptable(f"can be answered as {', '.join(results.MEDIA_TYPES)}")
-    return best
 
 
 def _clear(runtime_directory: Path) -> None:

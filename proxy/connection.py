@@ -6,7 +6,7 @@ connection back, and their replies read when the next takes it: a reset costs no
 
 import select
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,12 @@ COM_RESET_CONNECTION = 0x1F  # MySQL 9 source, include/my_command.h; the driver 
 SQL_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 # The server's limit comes first, so that its error tells what became of the statement.
 _GRACE_S = 0.25
+# A session can't be without a default schema again once it had one; this one has nothing of the application's.
+_NO_SCHEMA = "information_schema"
+
+
+def _free(_size: int) -> None:
+    """Memory that nobody counts."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -47,7 +53,10 @@ class Rows(msgspec.Struct):
 
 
 class Connection:
-    """A driver's connection with this system's session. All methods raise pymysql.MySQLError for what goes wrong."""
+    """A driver's connection with this system's session. All methods raise pymysql.MySQLError for what goes wrong.
+
+    `generation` is its pool's, at the time when it was made.
+    """
 
     def __init__(self, end: LocalEnd, login: Login, connect_timeout_s: float) -> None:
         driver: Any = DriverConnection(
@@ -69,6 +78,7 @@ class Connection:
         self._database: str | None = None
         self._timeout_ms = DEFAULT_TIMEOUT_MS
         self._unread = 0
+        self.generation = 0
         self._mariadb = "MariaDB" in driver.server_version
         self._pin = _pin(login, mariadb=self._mariadb)
         self._driver.query(self._pin.decode())
@@ -86,7 +96,10 @@ class Connection:
         return self._driver._sock is None or (result is not None and (result.unbuffered_active or result.has_next))
 
     def close(self) -> None:
-        """Closes the socket at once, without a word to the server."""
+        """Closes the socket at once, without a word to the server; rows that are still to come are given up."""
+        if (result := self._driver._result) is not None:
+            # Else the driver reads them all when the result is collected.
+            result.unbuffered_active = False
         self._driver._force_close()
 
     def begin_reset(self) -> None:
@@ -99,7 +112,9 @@ class Connection:
     def finish_reset(self) -> None:
         """Reads what is still to be read of a reset, and finds a connection that the server has closed since."""
         self._read_replies()
-        if select.select([self._driver._sock], [], [], 0)[0]:
+        waiting = select.poll()
+        waiting.register(self._driver._sock, select.POLLIN)
+        if waiting.poll(0):
             self.close()
             raise pymysql.OperationalError(2006, "the server closed the idle connection")
 
@@ -110,9 +125,10 @@ class Connection:
         would leave the statement to run in the one before. `timeout_ms` is enforced by the server, and by the
         socket's time-out shortly after; it is sent together with the statement.
         """
-        if database is not None and database != self._database:
-            self._driver.select_db(database)
-            self._database = database
+        schema = database or (_NO_SCHEMA if self._database else None)
+        if schema is not None and schema != self._database:
+            self._driver.select_db(schema)
+            self._database = schema
         if timeout_ms != self._timeout_ms:
             limit = f"SET {_time_setting(timeout_ms, mariadb=self._mariadb)}".encode()
             self._driver._write_bytes(_packet(COMMAND.COM_QUERY, limit))
@@ -126,17 +142,26 @@ class Connection:
         self._driver.query(sql, unbuffered=True)
         return Answering(self._driver)
 
-    def query(self, sql: str, max_rows: int, max_bytes: int) -> Rows:
-        """Runs the statement and collects its rows, up to a number and a size; more than that is cut off."""
+    def query(
+        self, sql: str, max_rows: int, max_bytes: int, *, to_the_end: bool = False, grow: Callable[[int], None] = _free
+    ) -> Rows:
+        """Runs the statement and collects its rows, up to a number and a size; more than that is cut off.
+
+        `to_the_end` reads what is cut off, too: a write with RETURNING that is not read to its end is rolled back.
+        `grow` is called with the size of each row, in bytes, and may raise.
+        """
         answering = self.start(sql)
         rows: list[tuple[Any, ...]] = []
-        size = 0
+        size, truncated = 0, False
         for row, row_bytes in answering.rows():
             size += row_bytes
-            if len(rows) == max_rows or size > max_bytes:
-                return Rows(answering.columns, rows, 0, None, truncated=True)
-            rows.append(row)
-        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated=False)
+            truncated = truncated or len(rows) == max_rows or size > max_bytes
+            if not truncated:
+                grow(row_bytes)
+                rows.append(row)
+            elif not to_the_end:
+                break
+        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated)
 
     def _start_pipelined(self, sql: str) -> "Answering":
         self._driver._write_bytes(_packet(COMMAND.COM_QUERY, sql.encode()))
@@ -197,6 +222,7 @@ def _pin(login: Login, *, mariadb: bool) -> bytes:
         f"SESSION sql_mode = '{SQL_MODE}'",
         "SESSION time_zone = '+00:00'",
         "SESSION sql_auto_is_null = 0",
+        "SESSION autocommit = 1",
         f"SESSION {read_only} = {int(login.read_only)}",
     )
     return f"SET {', '.join(settings)}, {_time_setting(DEFAULT_TIMEOUT_MS, mariadb=mariadb)}".encode()

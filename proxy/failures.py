@@ -5,7 +5,7 @@ from typing import Literal
 
 import pymysql
 
-from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError, Outcome, UpstreamFailed
+from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
 from proxy.engines import ENGINES, Engine, error_class
 
 Effect = Literal["read", "write"]
@@ -27,7 +27,7 @@ class NotSent(Exception):
 
     def final(self, _effect: Effect) -> GatekeeperError:
         """What the caller is told when nothing more is tried."""
-        return UpstreamFailed(f"no node could be reached: {self}", outcome="not_executed", retryable=True)
+        return Unavailable(f"no node could be used: {self}", rule="no_healthy_node")
 
 
 class TemporaryFailure(Exception):

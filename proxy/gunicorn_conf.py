@@ -12,7 +12,7 @@ _settings = load_named("PROXY_CONFIG", Settings)
 bind = _settings.listen
 proc_name = _settings.name
 workers = 1
-worker_class = "gevent"
+worker_class = "contract.serving.Worker"
 worker_connections = 1_000
 # A gatekeeper keeps its connections; one that the proxy closed first could cost a request.
 keepalive = 3_600

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 # Each probe asks this often and takes the shortest round trip: on a busy machine one alone says little.
 _PINGS = 3
 _PROBE_TIMEOUT_MS = 1_000
+# A tunnel takes all statements in it along when it is dropped: one slow answer is no reason yet.
+_SILENT_PROBES_TO_DROP = 2
 
 # What an attempt to reach a node can raise: none of these has sent a statement.
 UNREACHABLE = (pymysql.MySQLError, OSError, TunnelError)
@@ -56,13 +58,14 @@ class Node:
         self._engine = engine
         self._connect_timeout_s = settings.connect_timeout_ms / 1000
         self._probe_connection: Connection | None = None
+        self._silent_probes = 0
         self._logins = {
             "read": Login(accounts.reader_user, accounts.reader_password, read_only=True),
             "write": Login(accounts.writer_user, accounts.writer_password, read_only=False),
         }
         self.pools = {
-            "read": Pool(lambda: self._connect("read"), settings.pool_size),
-            "write": Pool(lambda: self._connect("write"), settings.pool_size),
+            "read": Pool(lambda timeout_s: self._connect("read", timeout_s), settings.pool_size),
+            "write": Pool(lambda timeout_s: self._connect("write", timeout_s), settings.pool_size),
         }
         self._link = Link(machine, make_tunnel, self._forget_connections)
 
@@ -84,6 +87,7 @@ class Node:
         except UNREACHABLE as error:
             self._probe_failed(error)
         else:
+            self._silent_probes = 0
             serving, state = self._engine.judge(status)
             self._become(self.health.answered(ping_ms, serving=serving, engine_state=state))
 
@@ -96,7 +100,7 @@ class Node:
     def kill(self, thread_id: int, effect: Literal["read", "write"]) -> None:
         """Ends a statement that nobody waits for, on a new connection of the same account. Best effort."""
         with contextlib.suppress(*UNREACHABLE):
-            connection = self._connect(effect)
+            connection = self._connect(effect, self._connect_timeout_s)
             try:
                 connection.query(f"KILL QUERY {thread_id}", 1, 1)
             finally:
@@ -123,11 +127,11 @@ class Node:
             detail=health.detail,
         )
 
-    def _connect(self, effect: Literal["read", "write"], timeout_s: float | None = None) -> Connection:
+    def _connect(self, effect: Literal["read", "write"], timeout_s: float) -> Connection:
         end = self._link.end
         if end is None:
             raise TunnelError("there is no tunnel to the node at the moment")
-        return Connection(end, self._logins[effect], timeout_s or self._connect_timeout_s)
+        return Connection(end, self._logins[effect], max(0.001, min(timeout_s, self._connect_timeout_s)))
 
     def _ask(self) -> tuple[float, dict[str, str]]:
         connection = self._probe_connection
@@ -141,8 +145,10 @@ class Node:
 
     def _probe_failed(self, error: Exception) -> None:
         self._close_probe_connection()
-        if _silent(error):
+        self._silent_probes = self._silent_probes + 1 if _silent(error) else 0
+        if self._silent_probes >= _SILENT_PROBES_TO_DROP:
             self._link.drop()
+            self._silent_probes = 0
         self._become(self.health.failed(describe(error)))
 
     def _become(self, health: Health) -> None:

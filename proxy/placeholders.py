@@ -23,14 +23,18 @@ _TOKEN = re.compile(
       '[^'\\]*+(?:(?:\\(?:.|\Z)|'')[^'\\]*+)*(?:'|\Z)
     | "[^"\\]*+(?:(?:\\(?:.|\Z)|"")[^"\\]*+)*(?:"|\Z)
     | `[^`]*+(?:``[^`]*+)*(?:`|\Z)
-    | --(?=[\s\x00-\x1f]|\Z)[^\n]*
+    | --(?=[\x00-\x20\x7f]|\Z)[^\n]*
     | \#[^\n]*
+    | (?P<executable>/\*M?!)
     | /\*.*?(?:\*/|\Z)
     | (?P<positional>\?)
     | (?<![\w:]):(?P<name>[A-Za-z_]\w*)
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+# Longer statements are cut anew each time, so that the memory of all is at most some 16 MB.
+_MOST_REMEMBERED = 4096
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -40,20 +44,32 @@ class Template(msgspec.Struct, frozen=True):
     names: tuple[str | None, ...]
 
 
-@lru_cache(maxsize=4096)
 def template(query: str) -> Template:
-    """The query, cut at its placeholders."""
-    texts, names, start = [], [], 0
+    """The query, cut at its placeholders. Raises InvalidParameters for one that the server would read differently."""
+    return _remembered(query) if len(query) <= _MOST_REMEMBERED else _cut(query)
+
+
+def _cut(query: str) -> Template:
+    texts, names, start, executable = [], [], 0, False
     for match in _TOKEN.finditer(query):
-        if match.lastgroup is not None:
+        if match.lastgroup == "executable":
+            executable = True
+        elif match.lastgroup is not None:
             texts.append(query[start : match.start()])
             names.append(match["name"])
             start = match.end()
+    if executable and names:
+        raise InvalidParameters("a statement with an executable comment can't have parameters")
     return Template((*texts, query[start:]), tuple(names))
+
+
+_remembered = lru_cache(maxsize=4096)(_cut)
 
 
 def bind(query: str, params: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """The query with its parameters as literals. Raises InvalidParameters for a wrong count, name or type."""
+    if not params and "?" not in query and ":" not in query:
+        return query
     cut = template(query)
     if not cut.names and not params:
         return query

@@ -1,6 +1,7 @@
 """A bounded pool of connections to one node with one account."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -14,9 +15,9 @@ class PoolExhausted(Exception):
 
 
 class Pool:
-    """At most `size` connections, the one used last given out first. `connect` makes a new one."""
+    """At most `size` connections, the one used last given out first. `connect` makes a new one, in so many seconds."""
 
-    def __init__(self, connect: Callable[[], Connection], size: int) -> None:
+    def __init__(self, connect: Callable[[float], Connection], size: int) -> None:
         self._connect = connect
         self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
@@ -26,10 +27,11 @@ class Pool:
 
     def acquire(self, timeout_s: float) -> Connection:
         """A connection with a fresh session. Raises PoolExhausted, pymysql.MySQLError, OSError, TunnelError."""
+        deadline = time.monotonic() + timeout_s
         if not self._slots.acquire(timeout=max(0.0, timeout_s)):
             raise PoolExhausted
         try:
-            connection = self._take() or self._connect()
+            connection = self._take() or self._new(deadline - time.monotonic())
         except BaseException:
             self._slots.release()
             raise
@@ -37,9 +39,9 @@ class Pool:
             self.in_use += 1
         return connection
 
-    def release(self, connection: Connection, generation: int) -> None:
+    def release(self, connection: Connection) -> None:
         """Takes a connection back, unless it is broken or of a time before `clear`."""
-        keep = not connection.broken and generation == self._generation
+        keep = not connection.broken and connection.generation == self._generation
         if keep:
             try:
                 connection.begin_reset()
@@ -53,11 +55,6 @@ class Pool:
                 self._idle.append(connection)
         self._slots.release()
 
-    @property
-    def generation(self) -> int:
-        """Changes with each `clear`."""
-        return self._generation
-
     def clear(self) -> None:
         """Closes the idle connections now, and those in use when they come back."""
         with self._lock:
@@ -65,6 +62,12 @@ class Pool:
             idle, self._idle = self._idle, deque()
         for connection in idle:
             connection.close()
+
+    def _new(self, timeout_s: float) -> Connection:
+        generation = self._generation
+        connection = self._connect(timeout_s)
+        connection.generation = generation
+        return connection
 
     def _take(self) -> Connection | None:
         while True:
@@ -74,7 +77,7 @@ class Pool:
                 connection = self._idle.pop()
             try:
                 connection.finish_reset()
-            except (pymysql.MySQLError, OSError):
+            except (pymysql.MySQLError, OSError, ValueError):
                 connection.close()
             else:
                 return connection

@@ -7,12 +7,8 @@ from typing import Any
 import msgspec
 
 from contract.errors import Problem
-from contract.messages import Column
-
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
-CSV = "text/csv"
-MEDIA_TYPES = (JSON, NDJSON, CSV)
+from contract.messages import Answer, Column
+from contract.web import CSV
 
 # Rows are gathered into chunks of about this size: one write to the client each.
 _CHUNK_BYTES = 32 << 10
@@ -53,6 +49,17 @@ def csv(columns: list[Column], rows: Iterable[tuple[Any, ...]]) -> Iterator[byte
     """The lines of a CSV answer (RFC 4180): the labels, then the rows. NULL is empty, an empty string is quoted."""
     yield _csv_line([column.name for column in columns])
     yield from _chunks(map(_csv_line, rows))
+
+
+def rendered(answer: Answer, media_type: str) -> Iterator[bytes]:
+    """A collected answer in the form of a stream."""
+    if media_type == CSV:
+        return csv(answer.columns, map(tuple, answer.rows))
+    head = StreamHead(answer.request_id, answer.node, answer.implementation, answer.attempts, answer.columns)
+    tail = StreamTail(
+        len(answer.rows), answer.affected_rows, answer.last_insert_id, answer.truncated, answer.elapsed_ms
+    )
+    return ndjson(head, map(tuple, answer.rows), lambda: tail)
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:

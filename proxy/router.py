@@ -48,11 +48,10 @@ class Lease(msgspec.Struct):
     node: Node
     effect: Literal["read", "write"]
     connection: Connection
-    generation: int
 
     def release(self) -> None:
         """Gives the connection back; a broken one is closed."""
-        self.node.pools[self.effect].release(self.connection, self.generation)
+        self.node.pools[self.effect].release(self.connection)
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -146,45 +145,51 @@ class Router:
         return result, lease
 
     def _after(self, failure: Exception, lease: Lease) -> None:
-        if isinstance(failure, DeadlineExceeded | ConnectionLost):
+        abandoned = isinstance(failure, DeadlineExceeded) and failure.mysql_errno is None
+        thread_id = lease.connection.thread_id
+        if abandoned or isinstance(failure, ConnectionLost):
             lease.connection.close()
-        if isinstance(failure, DeadlineExceeded):
-            thread_id = lease.connection.thread_id
+        lease.release()
+        if abandoned:
             threading.Thread(target=lease.node.kill, args=(thread_id, lease.effect), daemon=True).start()
         elif isinstance(failure, ConnectionLost):
             lease.node.failed(str(failure))
-        lease.release()
 
 
 def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
     """A connection of the request's account, its schema and time limit set; nothing of the statement is sent yet."""
-    pool = node.pools[request.effect]
-    left_s = deadline - time.monotonic()
     try:
-        lease = Lease(node, request.effect, pool.acquire(left_s), pool.generation)
+        connection = node.pools[request.effect].acquire(deadline - time.monotonic())
     except PoolExhausted:
         raise NotSent("all connections to the node are busy") from None
     except UNREACHABLE as error:
+        if time.monotonic() >= deadline:
+            # The request was in a hurry; that is no reason to suspect the node.
+            raise DeadlineExceeded("the time passed before the statement was sent") from None
         node.failed(describe(error))
         raise NotSent(describe(error)) from None
+    lease = Lease(node, request.effect, connection)
     left_ms = max(1, int((deadline - time.monotonic()) * 1000 + 0.999))
     try:
         # The full time while it is nearly full: the session's limit is then the one that it has already.
         full = left_ms > request.timeout_ms * 0.98
-        lease.connection.use(request.database, request.timeout_ms if full else left_ms)
+        connection.use(request.database, request.timeout_ms if full else left_ms)
     except pymysql.MySQLError as error:
         raise _not_set(lease, error) from None
     return lease
 
 
 def _not_set(lease: Lease, error: pymysql.MySQLError) -> Failure | GatekeeperError:
+    """What it means that the schema or the limit could not be set: whatever it was, the statement was not sent."""
     failure = translated(None, error, lease.effect)
-    if isinstance(failure, ConnectionLost):
-        lease.connection.close()
-        lease.node.failed(str(failure))
-        failure = NotSent(str(failure))
+    if isinstance(failure, GatekeeperError) and failure.mysql_errno is not None:
+        lease.release()
+        return failure
+    lease.connection.close()
     lease.release()
-    return failure
+    if isinstance(failure, ConnectionLost):
+        lease.node.failed(str(failure))
+    return NotSent(str(failure))
 
 
 def _pause(failure: Failure, attempt: int, deadline: float, error: GatekeeperError) -> None:

@@ -15,8 +15,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A proxy's settings. Addresses are HOST:PORT, the rest of the names are paths.
 
     `pool_size`: connections per node and account. `max_in_flight`: requests at once; one more is answered 503.
-    `writes`: `manager` sends them to the manager while it is up, `any` to the nodes that the implementation chooses.
-    `accounts` must be readable by its owner only. `tls` may be left out on a loopback address only.
+    `max_answer_bytes`: of one JSON answer, `max_collected_bytes`: of all that are being collected, as the server sends
+    them; a stream counts for neither. `writes`: `manager` sends them to the manager while it is up, `any` to the nodes
+    that the implementation chooses. `accounts` must be readable by its owner only. `tls` may be left out on a loopback
+    address only.
     """
 
     name: str
@@ -34,7 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight: Annotated[int, msgspec.Meta(ge=1)] = 256
     connect_timeout_ms: Milliseconds = 3_000
     probe_interval_ms: Milliseconds = 1_000
-    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 << 20
+    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 << 20
+    max_collected_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 128 << 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: Tls | None = None
 

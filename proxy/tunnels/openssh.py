@@ -52,10 +52,10 @@ class OpensshTunnel:
             )
             try:
                 self._wait(self._process, errors)
-            except TunnelError:
+                self._ask_for_no_delay()
+            except BaseException:
                 self.close()
                 raise
-        self._ask_for_no_delay()
         return LocalEnd(unix_socket=str(self._socket))
 
     def alive(self) -> bool:

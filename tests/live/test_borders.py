@@ -1,5 +1,6 @@
 """The border between gatekeeper and proxy: who is let in by certificate, and what SQL's own port lets in."""
 
+import contextlib
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from contract.settings import Tls
 from deploy import certificates
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
+from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
 
 SELECT = b'{"query": "SELECT 1", "effect": "read"}'
@@ -28,7 +30,7 @@ def handshake(system: LiveSystem, role: str | None, name: str = dns_name("proxy"
         context.load_cert_chain(str(issued.certificate), str(issued.key))
     host, _, port = system.services.proxies[0].listen.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=5) as plain,
+        socket.create_connection((host, int(port)), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,
     ):
         secure.sendall(
@@ -65,6 +67,15 @@ def test_the_proxy_does_not_pass_for_another_role(system: LiveSystem) -> None:
 def test_plain_http_gets_nothing_from_a_proxy(system: LiveSystem) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://{system.services.proxies[0].listen}/nodes", timeout=5)
+
+
+def test_peers_that_do_not_shake_hands_keep_nobody_out_for_long(system: LiveSystem) -> None:
+    host, _, port = system.services.proxies[0].listen.rpartition(":")
+    with contextlib.ExitStack() as idle:
+        for _ in range(1_050):
+            idle.enter_context(socket.create_connection((host, int(port)), timeout=5))
+        wait_until(lambda: b"200 OK" in handshake(system, "gatekeeper"), 20)
+    assert "Traceback" not in system.logs()
 
 
 def test_a_gatekeeper_sends_nothing_to_what_is_no_proxy(system: LiveSystem, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from contract.messages import MAX_BODY_BYTES
+from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
 
 JSON = {"Content-Type": "application/json"}
@@ -141,6 +142,51 @@ def test_a_client_that_goes_away_leaves_the_service_as_it_was(system: LiveSystem
     assert [node["in_flight"] for node in nodes] == [0, 0, 0, 0]
 
 
+def test_a_head_request_for_a_stream_gives_its_place_back(system: LiveSystem) -> None:
+    for _ in range(300):
+        query = {"query": "SELECT * FROM rental.film"}
+        response = system.send("HEAD", params=query, headers={"Accept": "application/x-ndjson"})
+        assert (response.status_code, response.content) == (200, b"")
+    assert system.send(json=FILM).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
+def test_a_write_that_returns_more_rows_than_are_shown_is_done_whole(system: LiveSystem, accept: str) -> None:
+    with system.admin() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TABLE rental.returned (id INT PRIMARY KEY)")
+        cursor.execute("INSERT INTO rental.returned SELECT seq FROM rental.seq_1_to_10500")
+        connection.commit()
+        delete = {"query": "DELETE FROM rental.returned WHERE id > 0 RETURNING id"}
+        response = system.send(json=delete, headers={"Accept": accept})
+        assert response.status_code == 200, response.text
+        assert response.text.count("\n") in {0, 10_001, 10_002}
+        cursor.execute("SELECT COUNT(*) FROM rental.returned")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("DROP TABLE rental.returned")
+
+
+def test_an_accept_header_of_octets_is_just_not_acceptable(system: LiveSystem) -> None:
+    address = urlsplit(system.url)
+    with socket.create_connection((address.hostname, address.port or 80), timeout=5) as sock:
+        head = f"GET /endpoint?query=SELECT+1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {system.key}\r\n"
+        sock.sendall(head.encode() + b"Accept: \xa0x\r\nConnection: close\r\n\r\n")
+        assert b"406" in sock.recv(100)
+    assert system.send(json=FILM).status_code == 200
+
+
+def test_requests_in_a_hurry_do_not_make_nodes_suspect(system: LiveSystem) -> None:
+    statuses = {system.send(json={**FILM, "timeout_ms": 1, "implementation": "random"}).status_code for _ in range(60)}
+    assert statuses <= {200, 503, 504}
+    states = [node["state"] for node in system.send("GET", "/nodes").json()["proxies"][0]["nodes"]]
+    assert states == ["up"] * 4
+
+
+def test_a_refused_key_is_logged_without_the_key(system: LiveSystem) -> None:
+    system.send(json=FILM, key="gk_nobody", headers={"X-Request-ID": "refused-key"})
+    wait_until(lambda: '"request_id":"refused-key","key":null' in system.logs(), 5)
+    assert "gk_nobody" not in system.logs()
+
+
 def test_nodes_are_shown_to_those_with_a_key_without_addresses(system: LiveSystem) -> None:
     assert system.send("GET", "/nodes", key=None).status_code == 401
     response = system.send("GET", "/nodes")
@@ -165,6 +211,7 @@ def test_metrics_are_on_a_port_of_their_own(system: LiveSystem) -> None:
 def test_neither_keys_nor_parameters_are_logged(system: LiveSystem) -> None:
     system.send(json={**FILM, "params": ["planted-parameter"]})
     system.send(json=FILM, key="gk_planted-wrong-key")
+    wait_until(lambda: system.logs().count('"code":"unauthenticated"') > 0, 5)
     logs = system.logs()
     assert "planted" not in logs
     assert system.key not in logs

@@ -219,6 +219,14 @@ def test_a_server_that_does_not_keep_its_limit_is_cut_off_and_told_to_stop(
     wait_until(lambda: not sleeping(cluster), 5)
 
 
+def test_a_stream_ends_at_its_deadline_and_says_so(proxy: LocalProxy, cluster: LiveCluster) -> None:
+    query = "SELECT a.payment_id, b.payment_id, SLEEP(0.01) FROM payment a, payment b"
+    response = proxy.post(query, accept="application/x-ndjson", timeout_ms=700, max_rows=10**9, implementation="direct")
+    *_, last = response.text.splitlines()
+    assert '"deadline_exceeded"' in last
+    assert proxy.node("manager").in_flight == 0
+
+
 def sleeping(cluster: LiveCluster) -> bool:
     return bool(cluster.run("manager", "SELECT 1 FROM information_schema.processlist WHERE info LIKE '%SLEEP(60)'"))
 

@@ -37,6 +37,9 @@ REFUSED = {
     "none wanted": ("SELECT 1", [1], "0 placeholders, params holds 1"),
     "array for names": ("SELECT :a", [1], "must be an object"),
     "object for positions": ("SELECT ?", {"a": 1}, "must be an array"),
+    "an executable comment": ("SELECT /*!50000 ? */", [1], "executable comment"),
+    "MariaDB's executable comment": ("SELECT /*M! ? */", [1], "executable comment"),
+    "a comment that is none to the server": ("SELECT 1--\xa0'\n, ?, '", [1], "0 placeholders"),
     "a name missing": ("SELECT :a, :b", {"a": 1}, "missing ['b']"),
     "a name too many": ("SELECT :a", {"a": 1, "c": 1}, "not in the statement ['c']"),
 }
