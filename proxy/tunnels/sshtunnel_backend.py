@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
+import socket
 import threading
-from typing import Any
+from typing import Any, cast
 
 import paramiko
 import sshtunnel
@@ -59,6 +60,7 @@ class SshtunnelTunnel:
         if opening.is_alive() or not self.alive():
             self.close()
             raise _reason(errors.text)
+        self._ask_for_no_delay()
         return LocalEnd(port=self._forwarder.local_bind_port)
 
     def alive(self) -> bool:
@@ -73,6 +75,15 @@ class SshtunnelTunnel:
         if (transport := getattr(forwarder, "_transport", None)) is not None:
             transport.close()
         threading.Thread(target=_stop, args=(forwarder,), daemon=True).start()
+
+    def _ask_for_no_delay(self) -> None:
+        """Sets TCP_NODELAY here, and opens a session so that sshd does: proxy/tunnels/openssh.py has the reason."""
+        transport: paramiko.Transport = self._forwarder._transport
+        with contextlib.suppress(paramiko.SSHException, OSError):
+            cast("socket.socket", transport.sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            session = transport.open_session(timeout=self._target.connect_timeout_ms / 1000)
+            session.exec_command("true")
+            session.close()
 
     def _start(self) -> None:
         forwarder = self._forwarder
