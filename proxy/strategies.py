@@ -6,9 +6,9 @@ chooses among the others, since an answer from another node (the answer names it
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from contract.implementations import CUSTOMIZED_HIT, DIRECT_HIT, IMPLEMENTATIONS, RANDOM_HIT
+from contract.implementations import CUSTOMIZED_HIT, DIRECT_HIT, RANDOM_HIT
 
 # Nodes whose ping is within a tenth of the best share the load, so that the fastest is not drowned.
 _AS_FAST_AS_THE_BEST = 1.1
@@ -62,13 +62,13 @@ def _ping(node: Candidate) -> float:
 
 
 def choose(implementation: str, nodes: Sequence[Node]) -> Node:
-    """The node for a request, of one or more, by the implementation's full name."""
-    strategy: Callable[[Sequence[Node]], Node] = {
-        DIRECT_HIT: direct_hit,
-        RANDOM_HIT: random_hit,
-        CUSTOMIZED_HIT: customized_hit,
-    }[implementation]
+    """The node for a request, of one or more, by the implementation's full name (contract/implementations.py)."""
+    strategy: Callable[[Sequence[Node]], Node] = _STRATEGIES[implementation]
     return strategy(nodes)
 
 
-assert set(IMPLEMENTATIONS) == {DIRECT_HIT, RANDOM_HIT, CUSTOMIZED_HIT}
+_STRATEGIES: dict[str, Callable[..., Any]] = {
+    DIRECT_HIT: direct_hit,
+    RANDOM_HIT: random_hit,
+    CUSTOMIZED_HIT: customized_hit,
+}

@@ -39,6 +39,11 @@ def test_an_unknown_implementation_is_answered_with_the_known_ones() -> None:
     assert all(name in refusal.value.detail for name in IMPLEMENTATIONS)
 
 
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_every_implementation_has_a_strategy(implementation: str) -> None:
+    assert choose(implementation, ALL) in ALL
+
+
 def test_direct_hit_is_the_manager_however_slow() -> None:
     assert choose(DIRECT_HIT, [Node("manager", "manager", 99.0), *DATA]).name == "manager"
 
