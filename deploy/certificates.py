@@ -69,14 +69,26 @@ def issue(directory: Path, role: Role, name: str, days: int = CERTIFICATE_DAYS) 
     """
     _check(role, name)
     certificate, key = _paths(directory, name)
-    authority_certificate, authority_key = _paths(directory, AUTHORITY)
+    authority_certificate, _ = _paths(directory, AUTHORITY)
     authority = _read(authority_certificate)
-    if not (key.exists() and certificate.exists() and _still_good(certificate, authority, role, name, days)):
-        private_key = ec.generate_private_key(ec.SECP256R1())
-        unsigned = _unsigned(authority, private_key.public_key(), role, name, days)
-        signed = unsigned.sign(_read_key(authority_key), hashes.SHA256())
-        _write_key(key, private_key)
-        _write_certificate(certificate, signed)
+    if key.exists() and certificate.exists() and _still_good(certificate, authority, role, name, days):
+        return Credentials(certificate, key, authority_certificate)
+    return renew(directory, role, name, days)
+
+
+def renew(directory: Path, role: Role, name: str, days: int = CERTIFICATE_DAYS) -> Credentials:
+    """New credentials of service `name`, whatever it had before. Raises CertificateError.
+
+    Key and certificate are replaced one after the other; a service reads both when it starts or is told to reload.
+    """
+    _check(role, name)
+    certificate, key = _paths(directory, name)
+    authority_certificate, authority_key = _paths(directory, AUTHORITY)
+    private_key = ec.generate_private_key(ec.SECP256R1())
+    unsigned = _unsigned(_read(authority_certificate), private_key.public_key(), role, name, days)
+    signed = unsigned.sign(_read_key(authority_key), hashes.SHA256())
+    _write_key(key, private_key)
+    _write_certificate(certificate, signed)
     return Credentials(certificate, key, authority_certificate)
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from contract.inventory import Machine
-from deploy import processes, services, supervision
+from deploy import certificates, processes, services, supervision
 from deploy.ports import Ports
 from deploy.providers import loopback, state
 from deploy.providers.loopback import NodeRow
 from deploy.providers.seed import Seed
 from deploy.providers.servers import AdminConnection
-from deploy.providers.state import Place
+from deploy.providers.state import NoCluster, Place
 from deploy.sample import rental
 from deploy.secrets import private_directory, write_file
 from deploy.services import Installation, ServiceError, Services
@@ -146,6 +146,18 @@ def down(wanted: System) -> bool:
     with state.locked(wanted.lock, timeout_s=_LOCK_TIMEOUT_S):
         _stop_services(wanted)
         return _remove(wanted)
+
+
+def rotate_certificates(wanted: System) -> Services:
+    """Gives every service a new key and certificate of the same authority. Raises NoCluster, ServiceError."""
+    with state.locked(wanted.lock, timeout_s=_LOCK_TIMEOUT_S):
+        configured = services.configured(wanted.directory)
+        if configured is None:
+            raise NoCluster(f"{wanted.name} is not up")
+        for service in configured.services:
+            certificates.renew(wanted.directory / "certificates", service.role, service.name)
+        supervision.reload(configured)
+        return configured
 
 
 def status(wanted: System) -> list[Row]:

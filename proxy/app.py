@@ -42,6 +42,8 @@ def create_app(config: Settings | None = None) -> Flask:
     _add_state(app, cluster, inventory, config)
     app.extensions["cluster"] = cluster
     cluster.start()
+    # A worker that takes over from another should answer from its first request on.
+    cluster.wait(config.connect_timeout_ms / 1000)
     atexit.register(cluster.stop)
     if config.metrics_listen:
         metrics.serve(config.metrics_listen, lambda: [node.status() for node in cluster.nodes])

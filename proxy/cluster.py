@@ -84,6 +84,12 @@ class Cluster:
         for prober in probers:
             prober.join()
 
+    def wait(self, timeout_s: float) -> None:
+        """Returns when every node has been probed once or some node is up, and at the latest after that time."""
+        deadline = time.monotonic() + timeout_s
+        while not self.fit() and not all(node.probed for node in self.nodes) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     @property
     def nodes(self) -> Sequence[Node]:
         """All nodes, in the inventory's order."""

@@ -54,6 +54,7 @@ class Node:
         self.role = machine.role
         self.health = Health()
         self.counts = Counts()
+        self.probed = False
         self.suspected: Callable[[], None] = lambda: None
         self._engine = engine
         self._connect_timeout_s = settings.connect_timeout_ms / 1000
@@ -80,7 +81,10 @@ class Node:
         return self.pools["read"].in_use + self.pools["write"].in_use
 
     def probe(self) -> None:
-        """Looks after the tunnel, asks the node for an answer and for the engine's state, and judges its health."""
+        """Looks after the tunnel, asks the node for an answer and for the engine's state, and judges its health.
+
+        `probed` is true from then on.
+        """
         try:
             self._link.ensure()
             ping_ms, status = self._ask()
@@ -90,6 +94,7 @@ class Node:
             self._silent_probes = 0
             serving, state = self._engine.judge(status)
             self._become(self.health.answered(ping_ms, serving=serving, engine_state=state))
+        self.probed = True
 
     def failed(self, reason: str) -> None:
         """A request's word that the connection failed: the node is suspect until the prober, told so, has looked."""

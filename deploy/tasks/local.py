@@ -77,6 +77,14 @@ def start(_context: Context, node: str, name: str = DEFAULT_NAME) -> None:
     _say(node, "started and ready")
 
 
+@task(name="rotate-certificates", help={"name": _NAME_HELP})
+@reported
+def rotate_certificates(_context: Context, name: str = DEFAULT_NAME) -> None:
+    """Give every service a new key and certificate, and have new workers take them up."""
+    for service in local.rotate_certificates(local.system(name)).services:
+        _say(service.name, "has a new certificate")
+
+
 def _say(host: str, text: str) -> None:
     print(f"[{host}] {text}", flush=True)
 

@@ -12,11 +12,12 @@ import requests
 from contract.errors import Unavailable
 from contract.roles import dns_name
 from contract.settings import Tls
-from deploy import certificates
+from deploy import certificates, local
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
 from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
+from tests.live.test_faults import answers
 
 SELECT = b'{"query": "SELECT 1", "effect": "read"}'
 
@@ -115,3 +116,25 @@ def settings_for(system: LiveSystem, port: int, directory: Path) -> Settings:
         runtime_directory=str(directory),
         tls=Tls(str(own.certificate), str(own.key), str(own.authority)),
     )
+
+
+def test_certificates_are_rotated_by_a_command(system: LiveSystem) -> None:
+    before = presented(system)
+    local.rotate_certificates(system.files)
+    wait_until(lambda: presented(system) not in {before, b""}, 20)
+    wait_until(lambda: answers(system), 20)
+
+
+def presented(system: LiveSystem) -> bytes:
+    """The certificate that the proxy shows now; none when the worker that was asked is just ending."""
+    own = system.services.credentials(system.services.gatekeeper)
+    context = ssl.create_default_context(cafile=str(own.authority))
+    context.load_cert_chain(str(own.certificate), str(own.key))
+    host, _, port = system.services.proxies[0].listen.rpartition(":")
+    with (
+        contextlib.suppress(ConnectionError, TimeoutError),
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=dns_name("proxy")) as secure,
+    ):
+        return secure.getpeercert(binary_form=True) or b""
+    return b""
