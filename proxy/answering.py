@@ -67,11 +67,15 @@ def collected(router: Router, request: ProxyRequest, request_id: str, max_bytes:
     """Runs the request and gives its whole answer. Raises GatekeeperError."""
     started = time.perf_counter()
     share = _Share(memory)
+    max_bytes = min(max_bytes, request.max_bytes or max_bytes)
 
     def work(connection: Connection, sql: str) -> Rows:
         if request.effect == "read":
             return connection.query(sql, request.max_rows, max_bytes, grow=share.grow)
-        return connection.query(sql, request.max_rows, _MOST_RETURNED_BYTES, to_the_end=True)
+        returned_bytes = min(max_bytes, _MOST_RETURNED_BYTES)
+        if request.max_affected_rows is not None:
+            return connection.write(sql, request.max_rows, returned_bytes, request.max_affected_rows)
+        return connection.query(sql, request.max_rows, returned_bytes, to_the_end=True)
 
     try:
         with router.admitted():
@@ -148,8 +152,10 @@ class Streamed:
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         deadline = self._started + self._request.timeout_ms / 1000
         try:
-            for row, _ in self._answering.rows():
-                if self._row_count == self._request.max_rows:
+            size = 0
+            for row, row_bytes in self._answering.rows():
+                size += row_bytes
+                if self._row_count == self._request.max_rows or size > (self._request.max_bytes or size):
                     self._truncated = True
                     return
                 if time.perf_counter() > deadline:

@@ -14,6 +14,7 @@ import pymysql
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import COMMAND
 
+from contract.errors import Forbidden
 from contract.messages import DEFAULT_TIMEOUT_MS, Column
 from proxy.tunnels import LocalEnd
 from proxy.values import DECODERS, column
@@ -43,13 +44,17 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct):
-    """What a statement gave: columns and rows (none for a write), and what the server counted."""
+    """What a statement gave: columns and rows (none for a write), and what the server counted.
+
+    `returned_rows`: those that were read, also when they were cut off.
+    """
 
     columns: list[Column]
     rows: list[tuple[Any, ...]]
     affected_rows: int
     last_insert_id: int | None
     truncated: bool
+    returned_rows: int
 
 
 class Connection:
@@ -152,16 +157,33 @@ class Connection:
         """
         answering = self.start(sql)
         rows: list[tuple[Any, ...]] = []
-        size, truncated = 0, False
+        size, count, truncated = 0, 0, False
         for row, row_bytes in answering.rows():
             size += row_bytes
+            count += 1
             truncated = truncated or len(rows) == max_rows or size > max_bytes
             if not truncated:
                 grow(row_bytes)
                 rows.append(row)
             elif not to_the_end:
                 break
-        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated)
+        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated, count)
+
+    def write(self, sql: str, max_rows: int, max_bytes: int, max_affected_rows: int) -> Rows:
+        """Runs a write that may change so many rows; one that changes more is rolled back. Raises Forbidden then."""
+        self.query("START TRANSACTION", 1, 1)
+        rows = self.query(sql, max_rows, max_bytes, to_the_end=True)
+        # With RETURNING the server does not count: the rows that come back are those that were changed.
+        changed = rows.affected_rows if not rows.columns else rows.returned_rows
+        if changed > max_affected_rows:
+            self.query("ROLLBACK", 1, 1)
+            raise Forbidden(
+                f"the statement changes more than {max_affected_rows} rows; it was rolled back",
+                rule="max_affected_rows",
+                outcome="rolled_back",
+            )
+        self.query("COMMIT", 1, 1)
+        return rows
 
     def _start_pipelined(self, sql: str) -> "Answering":
         self._driver._write_bytes(_packet(COMMAND.COM_QUERY, sql.encode()))

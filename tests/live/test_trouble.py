@@ -219,6 +219,30 @@ def test_a_server_that_does_not_keep_its_limit_is_cut_off_and_told_to_stop(
     wait_until(lambda: not sleeping(cluster), 5)
 
 
+@pytest.mark.parametrize("query", ["UPDATE payment SET amount = amount + 1", "DELETE FROM payment RETURNING amount"])
+def test_a_write_that_changes_more_rows_than_it_may_is_rolled_back(
+    proxy: LocalProxy, cluster: LiveCluster, query: str
+) -> None:
+    def state() -> object:
+        return cluster.run("manager", "SELECT COUNT(*), SUM(amount) FROM rental.payment")
+
+    before = state()
+    problem = proxy.problem(query, effect="write", max_affected_rows=100)
+    assert (problem["status"], problem["rule"], problem["outcome"]) == (403, "max_affected_rows", "rolled_back")
+    assert state() == before
+    few = proxy.ask("UPDATE payment SET amount = amount + 1 WHERE payment_id < 4", effect="write", max_affected_rows=3)
+    assert few["affected_rows"] == 3
+    assert state() != before
+    proxy.ask("UPDATE payment SET amount = amount - 1 WHERE payment_id < 4", effect="write", max_affected_rows=3)
+    assert state() == before
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+def test_an_answer_is_cut_off_at_the_bytes_that_it_may_have(proxy: LocalProxy, accept: str) -> None:
+    response = proxy.post("SELECT payment_id FROM payment ORDER BY payment_id", accept=accept, max_bytes=100)
+    assert 0 < len(response.data) < 2_000
+
+
 def test_a_stream_ends_at_its_deadline_and_says_so(proxy: LocalProxy, cluster: LiveCluster) -> None:
     query = "SELECT a.payment_id, b.payment_id, SLEEP(0.01) FROM payment a, payment b"
     response = proxy.post(query, accept="application/x-ndjson", timeout_ms=700, max_rows=10**9, implementation="direct")
