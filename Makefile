@@ -5,7 +5,7 @@ NAME ?= demo
 PROXIES ?= 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install venv up down status test check lint unit bench lock
+.PHONY: help install venv up down status test check lint unit bench fuzz lock
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ bench: ## measure the whole path beside its peers
 	@bash deploy/install.sh bench
 	@bash deploy/venv.sh
 	@$(BIN)/python -m benchmark
+	@$(BIN)/python -m benchmark.judge
+
+fuzz: install venv ## try generated statements on a real server, for ten minutes
+	@$(BIN)/python -m tests.fuzz
 
 install: ## install the Debian packages that are missing
 	@bash deploy/install.sh

@@ -1,4 +1,4 @@
-"""The command `gk`: asks the gatekeeper, and keeps the keys of the one on this host.
+"""The command `gk`: asks the gatekeeper, and keeps the keys and the policy of the one on this host.
 
 Exit codes: 0 answered; 1 refused or failed, with the problem on standard error; 2 wrong usage; 130 interrupted.
 """
@@ -8,33 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from client import arguments, output, settings
+from client import admin_options, arguments, output, settings
+from client.failures import ANSWERED, FAILED, INTERRUPTED, USAGE, StoreError, UsageError, checked
 from client.gateway import Client
 from client.statements import split
+from client.terminal import print_table
 from contract.errors import GatekeeperError
 from contract.messages import DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Answer
-
-Result = TypeVar("Result")
-
-ANSWERED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-# Tables in a pipe or a file are as wide as their content; at a terminal rich asks for its width.
-_UNLIMITED_WIDTH = 100_000
-
-
-class UsageError(Exception):
-    """What was asked for does not fit together, or can't be read."""
-
-
-class StoreError(Exception):
-    """The keys could not be read or changed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _query(options: argparse.Namespace) -> int:
     show = _SHOW[options.format]
     statements = _statements(options.statement)
-    params = _checked(UsageError, lambda: arguments.params(options.param))
+    params = checked(UsageError, lambda: arguments.params(options.param))
     if params is not None and len(statements) > 1:
         raise UsageError("--param goes with one statement, and there are several")
     with _client(options) as client:
@@ -73,7 +55,7 @@ def _statements(argument: str) -> list[str]:
     """The argument whole, for the gatekeeper refuses two in one; from standard input, one after the other."""
     if argument != "-":
         return [argument]
-    statements = list(split(_checked(UsageError, sys.stdin.read)))
+    statements = list(split(checked(UsageError, sys.stdin.read)))
     if not statements:
         raise UsageError("there is no statement, neither as an argument nor on standard input")
     return statements
@@ -85,7 +67,7 @@ def _nodes(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(output.as_json({"proxies": proxies}))
         return ANSWERED
-    _print_table(output.nodes_table(proxies))
+    print_table(output.nodes_table(proxies))
     for proxy in proxies:
         if proxy.inventory_problem:
             print(
@@ -95,56 +77,17 @@ def _nodes(options: argparse.Namespace) -> int:
     return ANSWERED
 
 
-def _keys_add(options: argparse.Namespace) -> int:
-    keys, path = _key_store(options)
-    print(_checked(StoreError, lambda: keys.add(path, options.name, options.role)))
-    print("gk: this is the only time that the key is shown", file=sys.stderr)
-    return ANSWERED
-
-
-def _keys_list(options: argparse.Namespace) -> int:
-    keys, path = _key_store(options)
-    kept = _checked(StoreError, lambda: keys.listed(path))
-    entries = [{"name": key.name, "role": key.role, "created": key.created} for key in kept]
-    _print_entries(entries, options.format)
-    return ANSWERED
-
-
-def _keys_revoke(options: argparse.Namespace) -> int:
-    keys, path = _key_store(options)
-    _checked(StoreError, lambda: keys.revoke(path, options.name))
-    print(f"revoked {options.name}")
-    return ANSWERED
-
-
-def _key_store(options: argparse.Namespace) -> tuple[ModuleType, Path]:
-    """The gatekeeper's own module for its keys, which only a gatekeeper's host has, and the file."""
-    try:
-        from gatekeeper import keys  # noqa: PLC0415 - absent where only the client is installed
-    except ImportError:
-        raise UsageError("keys are kept on the gatekeeper's host, and no gatekeeper is installed on this one") from None
-    return keys, options.file or _checked(UsageError, lambda: settings.key_store(os.environ, Path.cwd()))
-
-
 def _client(options: argparse.Namespace) -> Client:
     def connected() -> Client:
         access = settings.access(options.url, options.key_file, os.environ, Path.cwd())
         return Client(access.url, access.key, timeout_ms=options.timeout_ms, ca=options.ca)
 
-    return _checked(UsageError, connected)
-
-
-def _checked(kind: type[UsageError | StoreError], run: Callable[[], Result]) -> Result:
-    """What `run` returns; what it can't read or make sense of becomes an error of the kind."""
-    try:
-        return run()
-    except (ValueError, OSError) as error:
-        raise kind(str(error)) from None
+    return checked(UsageError, connected)
 
 
 def _print_answer_as_table(answer: Answer) -> None:
     if answer.columns:
-        _print_table(output.table(answer))
+        print_table(output.table(answer))
     print(output.summary(answer))
 
 
@@ -159,20 +102,6 @@ def _print_answer_as_json(answer: Answer) -> None:
 
 
 _SHOW = {"table": _print_answer_as_table, "json": _print_answer_as_json, "csv": _print_answer_as_csv}
-
-
-def _print_entries(entries: list[dict[str, str]], form: str) -> None:
-    if form == "json":
-        print(output.as_json(entries))
-        return
-    shown = Table("name", "role", "created")
-    for entry in entries:
-        shown.add_row(*(Text(output.visible(value)) for value in entry.values()))
-    _print_table(shown)
-
-
-def _print_table(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH).print(table)
 
 
 def _print_problem(error: GatekeeperError) -> None:
@@ -202,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     nodes = commands.add_parser("nodes", parents=[connection], help="show what the proxies know of the nodes")
     nodes.add_argument("--format", choices=("table", "json"), default="table")
     nodes.set_defaults(run=_nodes)
-    _add_keys(commands.add_parser("keys", help="keep the API keys of the gatekeeper on this host"))
+    admin_options.add_keys(commands.add_parser("keys", help="keep the API keys of the gatekeeper on this host"))
+    admin_options.add_policy(commands.add_parser("policy", help="try a policy of the gatekeeper on this host"))
+    admin_options.add_audit(commands.add_parser("audit", help="check the audit log of the gatekeeper on this host"))
     return parser
 
 
@@ -243,20 +174,3 @@ def _add_query(query: argparse.ArgumentParser) -> None:
     query.add_argument("--database", help="the default schema")
     query.add_argument("--format", choices=tuple(_SHOW), default="table")
     query.set_defaults(run=_query)
-
-
-def _add_keys(keys: argparse.ArgumentParser) -> None:
-    commands = keys.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    store = _Parser(add_help=False)
-    store_help = f"the gatekeeper's file of keys (else {settings.STORE_VARIABLE}, else {settings.STORE_FILE})"
-    store.add_argument("--file", type=Path, metavar="FILE", help=store_help)
-    add = commands.add_parser("add", parents=[store], help="make a key and print it, once")
-    add.add_argument("name", help="whose key it is")
-    add.add_argument("--role", required=True, help="the policy's role for it")
-    add.set_defaults(run=_keys_add)
-    listing = commands.add_parser("list", parents=[store], help="show the keys' names and roles")
-    listing.add_argument("--format", choices=("table", "json"), default="table")
-    listing.set_defaults(run=_keys_list)
-    revoke = commands.add_parser("revoke", parents=[store], help="make a key worthless")
-    revoke.add_argument("name")
-    revoke.set_defaults(run=_keys_revoke)

@@ -11,6 +11,8 @@ STORE_VARIABLE = "GATEKEEPER_KEYS_FILE"
 URL_FILE = Path("var/gatekeeper-url")
 KEY_FILE = Path("var/demo-key")
 STORE_FILE = Path("var/keys.json")
+POLICY_VARIABLE = "GATEKEEPER_POLICY_FILE"
+POLICY_FILE = Path("deploy/sample/policy.toml")  # the local cluster's
 
 
 class SettingsError(ValueError):
@@ -42,6 +44,12 @@ def key_store(environment: Mapping[str, str], directory: Path) -> Path:
     """The file in which the gatekeeper of this host keeps its keys. Raises SettingsError when none is found."""
     named = environment.get(STORE_VARIABLE)
     return Path(named) if named else _place(STORE_FILE, directory, f"--file or {STORE_VARIABLE}")
+
+
+def policy_file(environment: Mapping[str, str], directory: Path) -> Path:
+    """The policy of the gatekeeper of this host. Raises SettingsError when none is found."""
+    named = environment.get(POLICY_VARIABLE)
+    return Path(named) if named else _place(POLICY_FILE, directory, f"--policy or {POLICY_VARIABLE}")
 
 
 def _key(key_file: Path | None, environment: Mapping[str, str], directory: Path) -> str:

@@ -273,7 +273,7 @@ def error_types() -> list[type[GatekeeperError]]:
     return list(_tree(GatekeeperError))
 
 
-BY_CODE: dict[str, type[GatekeeperError]] = {error.code: error for error in reversed(error_types())}
+BY_CODE: dict[str, type[GatekeeperError]] = {error.code: error for error in error_types()}
 
 
 def error_of(problem: Problem, retry_after_s: int | None = None) -> GatekeeperError:

@@ -28,7 +28,11 @@ def document() -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": {
             "/endpoint": {"post": _post_endpoint(), "get": _get_endpoint(schemas["EndpointQuery"])},
-            "/nodes": {"get": _operation("What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401])},
+            "/nodes": {
+                "get": _operation(
+                    "What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401, 429, 500, 503]
+                )
+            },
             "/healthz": {"get": _open("The process is alive.", "text/plain", [])},
             "/readyz": {"get": _open("It can serve.", "text/plain", [503])},
             "/openapi.json": {"get": _open("This document.", "application/json", [])},
@@ -40,7 +44,7 @@ def document() -> dict[str, Any]:
     }
 
 
-_STATEMENT_ERRORS = [400, 401, 403, 406, 422, 500, 502, 503, 504]
+_STATEMENT_ERRORS = [400, 401, 403, 406, 422, 429, 500, 502, 503, 504]
 
 
 def _post_endpoint() -> dict[str, Any]:

@@ -151,6 +151,7 @@ def _gatekeeper_members(services: Services, installation: Installation) -> dict[
         "proxies": [f"https://{proxy.listen}" for proxy in services.proxies],
         "policy": str(installation.policy),
         "keys": str(installation.keys),
+        "audit": str(installation.state / "audit.log"),
     }
 
 

@@ -5,29 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import structlog
 from flask import Flask, Response, request
 
 from contract import logs, settings, web
-from contract.errors import BadRequest, Forbidden, GatekeeperError, Unavailable
-from contract.implementations import canonical
-from contract.messages import (
-    DEFAULT_TIMEOUT_MS,
-    EndpointQuery,
-    EndpointRequest,
-    FleetAnswer,
-    NodesAnswer,
-    ProxyRequest,
-)
+from contract.errors import BadRequest, GatekeeperError, Unavailable
+from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
-from gatekeeper import metrics, policy
-from gatekeeper.judge import Judge, Verdict
-from gatekeeper.keys import Key, KeyStore
-from gatekeeper.policy import Role
+from gatekeeper import policy
+from gatekeeper.audit import AuditLog
+from gatekeeper.gate import Gate, Passage
+from gatekeeper.judge import Judge
+from gatekeeper.keys import KeyStore
+from gatekeeper.rates import Rates
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies, Reply, Upstream
-
-log = structlog.get_logger()
+from gatekeeper.watched import SETTLED_S, Watched
 
 _READY_FOR_S = 1.0
 _PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
@@ -36,7 +28,7 @@ _PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
 def create_app(config: Settings | None = None, upstream: Upstream | None = None) -> Flask:
     """The gatekeeper as a WSGI application; without a config, the one that the file in GATEKEEPER_CONFIG gives.
 
-    Raises SettingsError, PolicyError, KeyStoreError.
+    Raises SettingsError, PolicyError, KeyStoreError, AuditError.
     """
     config = config or settings.load_named("GATEKEEPER_CONFIG", Settings)
     logs.configure(config.log_level)
@@ -44,40 +36,20 @@ def create_app(config: Settings | None = None, upstream: Upstream | None = None)
     web.install(app)
     proxies = upstream or Proxies(config)
     keys = KeyStore(Path(config.keys))
-    _add_endpoint(app, keys, Judge(policy.load(Path(config.policy))), proxies)
-    _add_state(app, keys, proxies)
+    judges = Watched("policy", Path(config.policy), lambda path: Judge(policy.load(path)), settled_s=SETTLED_S)
+    rates = Rates(Path(config.runtime_directory) / "rates")
+    _add_endpoint(app, Gate(keys, rates, judges, _audit_log(config)), proxies)
+    _add_state(app, keys, rates, proxies)
     return app
 
 
-class Passage:
-    """One request's way through the gatekeeper, and what the log says of it. Never the key, never parameters."""
-
-    def __init__(self) -> None:
-        self.key: Key | None = None
-        self.verdict: Verdict | None = None
-        self.implementation: str | None = None
-        self._started = time.perf_counter()
-
-    def log(self, status: int, *, node: str | None = None, code: str | None = None, rule: str | None = None) -> None:
-        """Writes the request's line and counts it."""
-        elapsed = time.perf_counter() - self._started
-        metrics.answered(status, code, elapsed)
-        log.info(
-            "request",
-            request_id=web.request_id(),
-            key=self.key.name if self.key else None,
-            implementation=self.implementation,
-            digest=self.verdict.digest if self.verdict else None,
-            verdict="allowed" if self.verdict else "refused",
-            rule=rule,
-            node=node,
-            status=status,
-            code=code,
-            ms=round(elapsed * 1000, 3),
-        )
+def _audit_log(config: Settings) -> AuditLog | None:
+    if config.audit is None:
+        return None
+    return AuditLog(Path(config.audit), name=config.name, most_bytes=config.audit_file_bytes)
 
 
-def _add_endpoint(app: Flask, keys: KeyStore, judge: Judge, upstream: Upstream) -> None:
+def _add_endpoint(app: Flask, gate: Gate, upstream: Upstream) -> None:
     @app.post("/endpoint")
     def post_endpoint() -> Response:
         return passed(_body, read_only=False)
@@ -89,13 +61,20 @@ def _add_endpoint(app: Flask, keys: KeyStore, judge: Judge, upstream: Upstream) 
     def passed(read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
         passage = Passage()
         try:
-            passage.key = keys.authenticate(request.headers.get("Authorization"))
-            accept = web.negotiated()
-            forwarded = judged(passage, passage.key.role, read(), read_only=read_only)
+            response = answered(passage, read, read_only=read_only)
+        except BaseException:
+            passage.leave()
+            raise
+        response.call_on_close(passage.leave)
+        return response
+
+    def answered(passage: Passage, read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
+        try:
+            forwarded = gate.admit(passage, read, read_only=read_only)
             reply = upstream.post(
                 msgspec.json.encode(forwarded),
                 request_id=web.request_id(),
-                accept=accept,
+                accept=passage.accept,
                 timeout_ms=forwarded.timeout_ms,
                 is_read=forwarded.effect == "read",
             )
@@ -105,30 +84,18 @@ def _add_endpoint(app: Flask, keys: KeyStore, judge: Judge, upstream: Upstream) 
         passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(web.CODE_HEADER))
         return _answer(reply)
 
-    def judged(passage: Passage, role: str, message: EndpointRequest, *, read_only: bool) -> ProxyRequest:
-        asked = canonical(message.implementation) if message.implementation else None
-        verdict = passage.verdict = judge.judge(role, message.query, message.database)
-        passage.implementation = _implementation(verdict.role, asked)
-        if read_only and verdict.effect != "read":
-            raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
-        return ProxyRequest(
-            query=message.query,
-            implementation=passage.implementation,
-            params=message.params,
-            database=verdict.database,
-            timeout_ms=min(message.timeout_ms or DEFAULT_TIMEOUT_MS, verdict.role.max_timeout_ms),
-            effect=verdict.effect,
-            max_rows=verdict.role.max_rows,
-        )
 
-
-def _add_state(app: Flask, keys: KeyStore, upstream: Upstream) -> None:
+def _add_state(app: Flask, keys: KeyStore, rates: Rates, upstream: Upstream) -> None:
     openapi = msgspec.json.encode(document())
 
     @app.get("/nodes")
     def nodes() -> Response:
-        keys.authenticate(request.headers.get("Authorization"))
-        known = [msgspec.json.decode(body, type=NodesAnswer) for body in upstream.get_each("/nodes")]
+        key = keys.authenticate(request.headers.get("Authorization"))
+        leave = rates.take(key.name, key.limits)
+        try:
+            known = [msgspec.json.decode(body, type=NodesAnswer) for body in upstream.get_each("/nodes")]
+        finally:
+            leave()
         return web.json_response(FleetAnswer(known))
 
     @app.get("/openapi.json")
@@ -157,13 +124,6 @@ class _Ready:
             self._ask_again = time.monotonic() + _READY_FOR_S
             self._ready = bool(self._upstream.get_each("/readyz"))
         return self._ready
-
-
-def _implementation(role: Role, asked: str | None) -> str:
-    """The implementation that was asked for, or the role's default. Raises Forbidden for one that it may not use."""
-    if asked is not None and asked not in role.implementations:
-        raise Forbidden(f"the implementation {asked} is not open to this key", rule="implementation")
-    return asked or role.default_implementation
 
 
 def _body() -> EndpointRequest:

@@ -1,9 +1,11 @@
 """The judge: may this role run this statement, and as what? Analysis and decision, remembered by the text.
 
 The caches are functools.lru_cache: bounded, safe between threads, and under gevent too, as neither analysis nor
-decision yields. Refusals are remembered like verdicts. A changed policy is a new judge.
+decision holds a lock while it waits for the child. Refusals are remembered like verdicts. A changed policy is a new
+judge.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
@@ -11,11 +13,14 @@ import msgspec
 
 from contract.errors import Forbidden, GatekeeperError, StatementUnparsable
 from gatekeeper.analysis import MAX_CHARACTERS, Analysis, analyse
+from gatekeeper.analysis.apart import Stopped, shared
 from gatekeeper.policy import Policy, Role, decide
 
 # Statements longer than this (characters) are judged anew each time, so that a cache is at most 16 MB of text or so.
 MAX_REMEMBERED_CHARACTERS = 4096
 CACHED_STATEMENTS = 4096
+
+Analyse = Callable[[str, str | None], Analysis]
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -41,24 +46,27 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class Judge:
-    """Judges statements under one policy."""
+    """Judges statements under one policy. What is not simple is analysed `apart`: by default in a child process."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, apart: Analyse | None = None) -> None:
         self._policy = policy
-        self._analysis = lru_cache(CACHED_STATEMENTS)(_analysis)
+        self._apart = apart or shared().analyse
+        self._analysis = lru_cache(CACHED_STATEMENTS)(self._analysed)
         self._remembered = lru_cache(CACHED_STATEMENTS)(self._verdict)
 
     def judge(self, role_name: str, text: str, database: str | None) -> Verdict:
         """The verdict on a statement; without a `database` the role's default one is taken.
 
-        Raises Forbidden, with the rule that refuses it, or StatementUnparsable; nothing else.
+        Raises Forbidden, with the rule that refuses it, StatementUnparsable, or Unavailable where too many large
+        statements wait; nothing else.
         """
-        if len(text) <= MAX_REMEMBERED_CHARACTERS:
-            found = self._remembered(role_name, text, database)
-        elif len(text) <= MAX_CHARACTERS:
-            found = self._verdict(role_name, text, database)
-        else:
+        if len(text) > MAX_CHARACTERS:
             raise Forbidden(f"a statement may have {MAX_CHARACTERS} characters", rule="too_long")
+        judged = self._remembered if len(text) <= MAX_REMEMBERED_CHARACTERS else self._verdict
+        try:
+            found = judged(role_name, text, database)
+        except Stopped:
+            raise Forbidden("the statement is too large: it takes too long to understand", rule="limit") from None
         if isinstance(found, _Refusal):
             raise found.error(found.detail, rule=found.rule)
         return found
@@ -68,7 +76,7 @@ class Judge:
             role = self._policy.role(role_name)
             database = _database(role, database)
             remembered = len(text) <= MAX_REMEMBERED_CHARACTERS
-            found = self._analysis(text, database) if remembered else _analysis(text, database)
+            found = self._analysis(text, database) if remembered else self._analysed(text, database)
             if isinstance(found, _Refusal):
                 return found
             decide(role, found)
@@ -77,12 +85,11 @@ class Judge:
         effect: Literal["read", "write"] = "read" if found.effect == "read" else "write"
         return Verdict(found.kind, effect, found.digest, database, role)
 
-
-def _analysis(text: str, database: str | None) -> Analysis | _Refusal:
-    try:
-        return analyse(text, database)
-    except (Forbidden, StatementUnparsable) as error:
-        return _Refusal(type(error), error.detail, error.rule)
+    def _analysed(self, text: str, database: str | None) -> Analysis | _Refusal:
+        try:
+            return analyse(text, database, self._apart)
+        except (Forbidden, StatementUnparsable) as error:
+            return _Refusal(type(error), error.detail, error.rule)
 
 
 def _database(role: Role, database: str | None) -> str | None:

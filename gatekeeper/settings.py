@@ -11,7 +11,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A gatekeeper's settings. `listen` is HOST:PORT, `proxies` are URLs, `policy` and `keys` are paths.
 
     `tls` is what it shows to proxies, not to clients: TLS at the edge is nginx's. `keys` must be readable by its
-    owner only. `connections_per_proxy` bounds what each worker sends to each proxy at once.
+    owner only. `connections_per_proxy` bounds what each worker sends to each proxy at once. `audit` is the audit log's
+    path, none for no audit log; a file of it has about `audit_file_bytes` at most.
     """
 
     name: str
@@ -24,5 +25,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     connect_timeout_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
     connections_per_proxy: Annotated[int, msgspec.Meta(ge=1)] = 128
+    audit: str | None = None
+    audit_file_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 64 << 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: Tls | None = None

@@ -6,7 +6,7 @@ The text itself is what is forwarded; it is never written anew.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,20 +14,20 @@ from sqlglot import exp
 
 from contract.errors import StatementUnparsable
 from contract.messages import Effect
-from gatekeeper.analysis import agreement, limits, statement
+from gatekeeper.analysis import agreement, closed, limits, statement
 from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
 from gatekeeper.analysis.functions import called
 from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
 from gatekeeper.analysis.parse import parse, shorten
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
-from gatekeeper.analysis.statement import DATA_KINDS
+from gatekeeper.analysis.statement import KINDS
 from gatekeeper.analysis.words import GRAMMAR
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
     "ALL_COLUMNS",
-    "DATA_KINDS",
+    "KINDS",
     "MAX_CHARACTERS",
     "Analysis",
     "Column",
@@ -48,6 +48,7 @@ _ROOTS: dict[type[exp.Expr], str] = {
 }
 
 
+_AS_SELECT = frozenset({"table", "values"})
 _LITERALS = re.compile(r"\?(?: , \?)+")
 _ROWS = re.compile(r"\( \?\*? \)(?: , \( \?\*? \))+")
 
@@ -55,11 +56,12 @@ _ROWS = re.compile(r"\( \?\*? \)(?: , \( \?\*? \))+")
 class Analysis(msgspec.Struct, frozen=True):
     """What one statement does.
 
-    `kind`: one of DATA_KINDS, or the name of something else ("show", "ddl", ...), of which only kind, effect and digest
-    are known. Tables are (schema, name), schema "" where none was named and there is no default; columns are (schema,
+    `kind`: one of KINDS, or the name of something else ("ddl", "set", ...), of which only kind, effect and digest are
+    known. Tables are (schema, name), schema "" where none was named and there is no default; columns are (schema,
     table, column) with "*" for all columns of the table, and stand for every table that they might belong to.
     `functions`: names in lower case. `digest`: the same for statements that differ in literals and white space only.
-    `has_where`: an UPDATE or DELETE whose WHERE mentions a column.
+    `has_where`: an UPDATE or DELETE whose WHERE mentions a column. `procedures`: those that CALL calls, as tables are
+    named. `explained`: the kind of the statement that EXPLAIN explains; the rest is that statement's.
     """
 
     kind: str
@@ -71,36 +73,58 @@ class Analysis(msgspec.Struct, frozen=True):
     columns_read: frozenset[Column]
     columns_written: frozenset[Column]
     has_where: bool
+    procedures: frozenset[TableName] = frozenset()
+    explained: str | None = None
 
 
-def analyse(text: str, schema: str | None) -> Analysis:
-    """What the statement does when `schema` is the default one.
+def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], Analysis] | None" = None) -> Analysis:
+    """What the statement does when `schema` is the default one. What is not simple is left to `apart`, if given.
 
     Raises Forbidden, with its rule, for what is refused under every policy; StatementUnparsable for what is not
     understood.
     """
     tokens = shorten(lex(text))
-    kind, effect = statement.kind_of(tokens)
-    if kind not in DATA_KINDS:
+    explained = statement.explained(tokens)
+    kind, effect = statement.kind_of(explained or tokens)
+    if closed.is_closed(kind):
+        found, procedures = closed.read(kind, tokens, schema)
+        return _analysis(kind, effect, tokens, frozenset(), found, procedures=procedures)
+    if kind not in KINDS:
         return _analysis(kind, effect, tokens, frozenset(), _NOTHING)
-    limits.check(tokens)
-    statement.check_constructs(tokens)
-    functions = called(tokens)
-    tree = parse(tokens)
-    agreement.check(tree, tokens)
+    judged = statement.as_select(kind, explained or tokens)
+    if not limits.check(judged).is_simple() and apart:
+        return apart(text, schema)
+    statement.check_constructs(judged)
+    functions = called(judged)
+    tree = parse(judged)
+    agreement.check(tree, judged)
     kind, effect = _root(tree, kind)
-    return _analysis(kind, effect, tokens, functions, access(tree, schema))
+    found = access(tree, schema)
+    if explained:
+        return _analysis("explain", effect, tokens, functions, found, explained=kind)
+    return _analysis(kind, effect, tokens, functions, found)
 
 
 def _root(tree: exp.Expr, kind: str) -> tuple[str, Effect]:
     """Kind and effect by the tree's root, which must be what the first word said; only WITH leaves it open."""
     found = _ROOTS.get(type(tree))
+    if kind in _AS_SELECT and found == "select":
+        return kind, "read"
     if found is None or not (found == kind or (kind, found) == ("replace", "insert") or kind == "select"):
         raise StatementUnparsable("not understood")
     return (kind if kind == "replace" else found), ("read" if found == "select" else "write")
 
 
-def _analysis(kind: str, effect: Effect, tokens: Sequence[Token], functions: frozenset[str], found: Access) -> Analysis:
+def _analysis(
+    kind: str,
+    effect: Effect,
+    tokens: Sequence[Token],
+    functions: frozenset[str],
+    found: Access,
+    *,
+    procedures: frozenset[TableName] = frozenset(),
+    explained: str | None = None,
+) -> Analysis:
     return Analysis(
         kind=kind,
         effect=effect,
@@ -111,6 +135,8 @@ def _analysis(kind: str, effect: Effect, tokens: Sequence[Token], functions: fro
         columns_read=found.columns_read,
         columns_written=found.columns_written,
         has_where=found.has_where,
+        procedures=procedures,
+        explained=explained,
     )
 
 

@@ -19,7 +19,7 @@ from contract.errors import Forbidden
 from gatekeeper.analysis.words import STRUCTURAL
 
 MAX_CHARACTERS: Final = 256 * 1024
-MAX_TOKENS: Final = 40_000
+MAX_TOKENS: Final = 30_000
 
 WORD: Final = "w"
 QUOTED: Final = "q"

@@ -141,11 +141,7 @@ class Walk:
         """The name of a real table, with the default schema. Raises Forbidden (rule table_name)."""
         if not isinstance(node, exp.Table) or type(node.this) is not exp.Identifier or node.args.get("catalog"):
             raise Forbidden("only tables can stand where a table is named", rule="table_name")
-        schema, name = node.db or self._schema, node.name
-        for part in (schema, name):
-            if part and not _NAME.fullmatch(part):
-                raise Forbidden(f"{part[:64]!r} is not accepted as a table's or schema's name", rule="table_name")
-        return schema, name
+        return table_name(node.db or self._schema, node.name)
 
     def mention(self, place: Place, column: str) -> None:
         """Notes an unqualified column."""
@@ -222,6 +218,14 @@ class Walk:
 
     def _nothing(self, node: exp.Expr, place: Place) -> None:
         """Index and partition names, and aliases."""
+
+
+def table_name(schema: str, name: str) -> TableName:
+    """The name, if it is one that means the same everywhere. Raises Forbidden (rule table_name)."""
+    for part in (schema, name):
+        if part and not _NAME.fullmatch(part):
+            raise Forbidden(f"{part[:64]!r} is not accepted as a table's or schema's name", rule="table_name")
+    return schema, name
 
 
 def column_of(node: exp.Expr, scope: Scope) -> Mention:

@@ -1,15 +1,17 @@
 """What kind of statement the tokens begin, and the constructs that no statement may hold."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from contract.errors import Forbidden, StatementUnparsable
 from contract.messages import Effect
-from gatekeeper.analysis.lexer import Token
+from gatekeeper.analysis.lexer import QUOTED, WORD, Token
 from gatekeeper.analysis.words import words
 
 # The kinds that are analysed; the others are only named, so that a refusal can say what was refused.
 DATA_KINDS: Final = ("select", "insert", "replace", "update", "delete")
+KINDS: Final = (*DATA_KINDS, "table", "values", "explain", "describe", "show", "call")
 
 _DATA_VERBS = {"WITH": "select", "SELECT": "select"} | {kind.upper(): kind for kind in DATA_KINDS}
 _ADMINISTRATIVE = words(
@@ -18,6 +20,8 @@ _ADMINISTRATIVE = words(
     KILL LOAD LOOP OPTIMIZE PURGE REPAIR REPEAT RESIGNAL RESTART SHUTDOWN SIGNAL STOP UNINSTALL WHILE
     """
 )
+_EXPLAINING = ("DESC", "DESCRIBE", "EXPLAIN")
+_FORMATS = frozenset({"JSON", "TRADITIONAL", "TREE"})
 _OTHER_VERBS: Final[dict[str, tuple[str, Effect]]] = {
     **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"), ("ddl", "schema")),
     **dict.fromkeys(("GRANT", "REVOKE"), ("grant", "schema")),
@@ -25,10 +29,10 @@ _OTHER_VERBS: Final[dict[str, tuple[str, Effect]]] = {
     **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA"), ("transaction", "session")),
     **dict.fromkeys(("LOCK", "UNLOCK"), ("lock", "session")),
     **dict.fromkeys(("PREPARE", "EXECUTE", "DEALLOCATE"), ("prepare", "unknown")),
-    **dict.fromkeys(("DESC", "DESCRIBE"), ("describe", "read")),
-    **dict.fromkeys(("EXPLAIN", "ANALYZE"), ("explain", "unknown")),
-    "SHOW": ("show", "unknown"),
-    "CALL": ("call", "unknown"),
+    **dict.fromkeys(_EXPLAINING, ("describe", "read")),
+    "ANALYZE": ("other", "unknown"),
+    "SHOW": ("show", "read"),
+    "CALL": ("call", "write"),
     "TABLE": ("table", "read"),
     "VALUES": ("values", "read"),
     **dict.fromkeys(_ADMINISTRATIVE, ("other", "unknown")),
@@ -49,6 +53,40 @@ def kind_of(tokens: Sequence[Token]) -> tuple[str, Effect]:
     if first.word in _OTHER_VERBS:
         return _OTHER_VERBS[first.word]
     raise StatementUnparsable(f"no statement begins with {first.text[:64]}")
+
+
+def explained(tokens: Sequence[Token]) -> Sequence[Token] | None:
+    """The data statement that an EXPLAIN explains, or None where this is not one. ANALYZE would run it."""
+    if not tokens or tokens[0].word not in _EXPLAINING:
+        return None
+    rest = tokens[1:]
+    if [token.text.upper() for token in rest[:2]] == ["FORMAT", "="] and rest[2:] and rest[2].word in _FORMATS:
+        rest = rest[3:]
+    first = next((token for token in rest if token.kind != "("), None)
+    return rest if first and first.word in _DATA_VERBS else None
+
+
+def as_select(kind: str, tokens: Sequence[Token]) -> Sequence[Token]:
+    """TABLE and VALUES as a SELECT that reads at least as much; other statements as they are.
+
+    `TABLE t ORDER BY a` reads what `SELECT * FROM t ORDER BY a` does, `VALUES ROW(1, a)` what `SELECT ROW(1, a)` does.
+    Raises Forbidden (rule construct) for other forms.
+    """
+    if kind not in _AS_SELECT:
+        return tokens
+    if tokens[0].word != kind.upper() or not _AS_SELECT[kind].match("".join([_shape(token) for token in tokens[1:5]])):
+        raise Forbidden(f"this form of {kind.upper()} is not accepted", rule="construct")
+    return [_SELECT, *(_ALL_FROM if kind == "table" else ()), *tokens[1:]]
+
+
+def _shape(token: Token) -> str:
+    return {"ORDER": "O", "LIMIT": "O", "ROW": "R"}.get(token.word, "w" if token.kind == QUOTED else token.kind)
+
+
+# What follows TABLE: a name and nothing, or ORDER BY or LIMIT; what follows VALUES: a row.
+_AS_SELECT: Final = {"table": re.compile(r"w(?:\.w)?(?:O|\Z)"), "values": re.compile(r"R?\(")}
+_SELECT = Token(WORD, "SELECT", "SELECT")
+_ALL_FROM = (Token("*", "*"), Token(WORD, "FROM", "FROM"))
 
 
 def check_constructs(tokens: Sequence[Token]) -> None:

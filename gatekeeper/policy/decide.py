@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contract.errors import Forbidden
-from gatekeeper.analysis import ALL_COLUMNS, ALLOWED_FUNCTIONS, Analysis, TableName
+from gatekeeper.analysis import ALL_COLUMNS, ALLOWED_FUNCTIONS, Analysis, Column, TableName
 from gatekeeper.policy.model import Role
 
 # MariaDB makes tables of this name up in every schema, of any length (its sequence engine).
@@ -15,17 +15,20 @@ _MADE_UP = re.compile(r"seq_\d+_to_\d+(?:_step_\d+)?", re.IGNORECASE)
 def decide(role: Role, analysis: Analysis) -> None:
     """Raises Forbidden where the role does not allow what the statement does.
 
-    Rules: kind, function, database, read, write, column, where_required.
+    Rules: kind, function, database, read, write, procedure, column, where_required.
     """
-    if analysis.kind not in role.kinds:
-        raise Forbidden(f"{analysis.kind} is not allowed; allowed are {_list(role.kinds)}", rule="kind")
+    for kind in (analysis.kind, analysis.explained):
+        if kind and kind not in role.kinds:
+            raise Forbidden(f"{kind} is not allowed; allowed are {_list(role.kinds)}", rule="kind")
     if forbidden := analysis.functions - ALLOWED_FUNCTIONS - role.functions:
         raise Forbidden(f"functions not allowed: {_list(forbidden)}", rule="function")
     _check_tables(role.read, analysis.reads, "read")
     _check_tables(role.write, analysis.writes, "write")
-    _check_columns(role, analysis)
-    if role.where_required and analysis.kind in {"update", "delete"} and not analysis.has_where:
-        raise Forbidden(f"{analysis.kind} needs a WHERE that mentions a column", rule="where_required")
+    _check_procedures(role, analysis)
+    does = analysis.explained or analysis.kind
+    _check_columns(role, analysis, does)
+    if role.where_required and does in {"update", "delete"} and not analysis.has_where:
+        raise Forbidden(f"{does} needs a WHERE that mentions a column", rule="where_required")
 
 
 def _check_tables(patterns: Sequence[str], tables: Iterable[TableName], rule: str) -> None:
@@ -38,19 +41,56 @@ def _check_tables(patterns: Sequence[str], tables: Iterable[TableName], rule: st
             )
 
 
+def _check_procedures(role: Role, analysis: Analysis) -> None:
+    for schema, name in sorted(analysis.procedures):
+        if not schema:
+            raise Forbidden(f"{name} has no database: name one in the request, or qualify it", rule="database")
+        if f"{schema}.{name}" not in role.procedures:
+            raise Forbidden(f"the procedure {schema}.{name} may not be called", rule="procedure")
+
+
 def _matches(patterns: Sequence[str], schema: str, table: str) -> bool:
     """Names match exactly, whatever lower_case_table_names says: one that differs by case is refused."""
     return f"{schema}.{table}" in patterns or (f"{schema}.*" in patterns and not _MADE_UP.fullmatch(table))
 
 
-def _check_columns(role: Role, analysis: Analysis) -> None:
-    """Hidden columns match loosely, as servers compare them: a name that may be theirs counts as theirs."""
-    hidden = {_loose(table): {_loose(column) for column in columns} for table, columns in role.hidden.items()}
-    for schema, table, column in sorted(analysis.columns_read) if hidden else ():
-        columns = hidden.get(_loose(f"{schema}.{table}"), set())
-        if columns and (column == ALL_COLUMNS or _loose(column) in columns):
-            what = f"{table} has hidden columns: name those you need" if column == ALL_COLUMNS else f"{table}.{column}"
-            raise Forbidden(f"the column may not be read: {what}", rule="column")
+def _check_columns(role: Role, analysis: Analysis, does: str) -> None:
+    """Restrictions match tables loosely, as servers compare them: a table that may be a restricted one counts as it."""
+    read = _by_table(analysis.columns_read) if role.hidden or role.read_columns else {}
+    for table, hidden in role.hidden.items():
+        loose = {_loose(column) for column in hidden}
+        for column in sorted(read.get(_loose(table), ())):
+            if column == ALL_COLUMNS or _loose(column) in loose:
+                raise _refused(table, column, f"{table} has hidden columns: name those you need", "read")
+    _check_only(role.read_columns, read, "read")
+    if role.write_columns:
+        # A REPLACE that meets the row sets it anew as a whole.
+        whole = {(*table, ALL_COLUMNS) for table in analysis.writes if does == "replace"}
+        _check_only(role.write_columns, _by_table(analysis.columns_written | whole), "written")
+
+
+def _check_only(only: Mapping[str, Sequence[str]], mentioned: Mapping[str, set[str]], done: str) -> None:
+    for table, columns in only.items():
+        allowed = {column.lower() for column in columns}
+        for column in sorted(mentioned.get(_loose(table), ())):
+            if column.lower() not in allowed:
+                raise _refused(table, column, f"of {table} only {_list(columns)}", done)
+
+
+def _refused(table: str, column: str, all_of_it: str, done: str) -> Forbidden:
+    what = all_of_it if column == ALL_COLUMNS else f"{table.partition('.')[2]}.{column}"
+    return Forbidden(f"the column may not be {done}: {what}", rule="column")
+
+
+def _by_table(columns: Iterable[Column]) -> dict[str, set[str]]:
+    """The columns by their tables' loose names."""
+    exact: dict[str, set[str]] = {}
+    for schema, table, column in columns:
+        exact.setdefault(f"{schema}.{table}", set()).add(column)
+    loose: dict[str, set[str]] = {}
+    for table, names in exact.items():
+        loose.setdefault(_loose(table), set()).update(names)
+    return loose
 
 
 def _loose(name: str) -> str:

@@ -3,22 +3,27 @@
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from contract.messages import MAX_TIMEOUT_MS
-from gatekeeper.policy.model import Policy, PolicyError, Role, RoleName
+from gatekeeper.policy.model import Kind, Policy, PolicyError, Role, RoleName
 
 _TABLES = 'a list of tables, each "schema.table" or "schema.*"'
+_COLUMNS = 'a table of lists of columns by table, such as "schema.table" = ["column"]'
 _IMPLEMENTATIONS = "direct_hit, random_hit, customized_hit"
+_WRITING = frozenset({"insert", "replace", "update", "delete"})
 # What stands in each member, for people.
 ALLOWED: Final = {
-    "kinds": "a list of select, insert, replace, update, delete",
+    "kinds": f"a list of {', '.join(get_args(Kind))}",
     "read": _TABLES,
     "write": _TABLES,
-    "hidden": 'a table of lists of columns by table, such as "schema.table" = ["column"]',
+    "hidden": _COLUMNS,
+    "read_columns": _COLUMNS,
+    "write_columns": _COLUMNS,
     "functions": "a list of functions' names in lower case",
+    "procedures": 'a list of procedures, each "schema.procedure"',
     "where_required": "true or false",
     "default_database": "a schema's name",
     "implementations": f"a list of {_IMPLEMENTATIONS}",
@@ -84,8 +89,10 @@ def _contradictions(role: Role) -> Iterator[str]:
         yield f"default_implementation: {role.default_implementation} is not among implementations"
     if role.default_database is not None and role.default_database not in role.schemas():
         yield f"default_database: neither read nor write names a table of {role.default_database}"
-    if role.write and not role.kinds - {"select"}:
+    if role.write and not role.kinds & _WRITING:
         yield "write: kinds has nothing that writes"
+    if role.procedures and "call" not in role.kinds:
+        yield "procedures: kinds has no call"
 
 
 def _fits(value: object, kind: Any) -> bool:

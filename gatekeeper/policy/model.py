@@ -7,7 +7,9 @@ import msgspec
 from contract.errors import Forbidden
 from contract.messages import MAX_TIMEOUT_MS, SchemaName
 
-Kind = Literal["select", "insert", "replace", "update", "delete"]
+Kind = Literal[
+    "select", "insert", "replace", "update", "delete", "table", "values", "explain", "describe", "show", "call"
+]
 Implementation = Literal["direct_hit", "random_hit", "customized_hit"]
 
 # Letters, digits, _, $ and - in any script; a table's name may have inner spaces. `*` stands for every table.
@@ -25,24 +27,30 @@ class PolicyError(ValueError):
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the keys of one role may do. Whatever a member does not grant is refused.
 
-    `max_rows`: rows beyond it are cut off. `max_timeout_ms`: milliseconds, for the whole request.
+    `max_rows`, `max_result_bytes`: what is beyond is cut off. `max_timeout_ms`: milliseconds, for the whole request.
+    `max_affected_rows`: a write that changes more is rolled back and refused. The proxy holds these four.
     """
 
     kinds: frozenset[Kind]
     read: tuple[TablePattern, ...] = ()
     write: tuple[TablePattern, ...] = ()
     hidden: dict[TableName, tuple[ColumnName, ...]] = {}
+    read_columns: dict[TableName, tuple[ColumnName, ...]] = {}
+    write_columns: dict[TableName, tuple[ColumnName, ...]] = {}
     functions: frozenset[FunctionName] = frozenset()
+    procedures: frozenset[TableName] = frozenset()
     where_required: bool = True
     default_database: SchemaName | None = None
     implementations: frozenset[Implementation] = frozenset({"direct_hit", "random_hit", "customized_hit"})
     default_implementation: Implementation = "customized_hit"
     max_rows: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     max_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)] = 30_000
+    max_result_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_affected_rows: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
     def schemas(self) -> frozenset[str]:
-        """The schemas that the role's patterns name."""
-        return frozenset(pattern.partition(".")[0] for pattern in (*self.read, *self.write))
+        """The schemas that the role's patterns and procedures name."""
+        return frozenset(name.partition(".")[0] for name in (*self.read, *self.write, *self.procedures))
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,10 +17,10 @@ KINDS = {
     "ddl": ("DROP TABLE t", "ddl", "schema"),
     "set": ("SET sql_mode = ''", "set", "session"),
     "transaction": ("START SLAVE", "transaction", "session"),
-    "show": ("SHOW TABLES", "show", "unknown"),
+    "show": ("SHOW TABLES", "show", "read"),
     "describe": ("DESC t", "describe", "read"),
-    "explain": ("EXPLAIN SELECT 1", "explain", "unknown"),
-    "call": ("CALL p()", "call", "unknown"),
+    "explain": ("EXPLAIN SELECT 1", "explain", "read"),
+    "call": ("CALL p()", "call", "write"),
     "table": ("TABLE t", "table", "read"),
     "administration": ("KILL 1", "other", "unknown"),
 }

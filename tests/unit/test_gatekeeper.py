@@ -1,5 +1,7 @@
 """The gatekeeper without a proxy: what it forwards, what it never forwards, and what it says when nobody is there."""
 
+import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from contract.messages import ProxyRequest
 from contract.settings import SettingsError
 from gatekeeper import keys
 from gatekeeper.app import create_app
+from gatekeeper.audit_chain import verify
+from gatekeeper.rates import Limits
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Reply
 
@@ -26,6 +30,7 @@ default_implementation = "random_hit"
 implementations = ["random_hit", "customized_hit"]
 max_rows = 7
 max_timeout_ms = 2000
+max_result_bytes = 5000
 
 [roles.writer]
 kinds = ["select", "delete"]
@@ -66,6 +71,7 @@ def settings(tmp_path: Path) -> Settings:
         policy=str(policy),
         keys=str(tmp_path / "keys.json"),
         runtime_directory=str(tmp_path),
+        audit=str(tmp_path / "audit.log"),
         log_level="ERROR",
     )
 
@@ -114,6 +120,7 @@ def test_a_read_is_forwarded_as_it_stands_with_its_label_and_the_roles_limits(
             timeout_ms=2000,
             effect="read",
             max_rows=7,
+            max_bytes=5000,
         )
     ]
     assert upstream.arguments == {"request_id": "r1", "accept": "text/csv", "timeout_ms": 2000, "is_read": True}
@@ -194,6 +201,134 @@ def test_with_no_proxy_there_nothing_is_executed_and_the_caller_may_try_again(se
     assert (response.status_code, problem["outcome"], problem["retryable"]) == (503, "not_executed", True)
     assert response.headers["Retry-After"] == "1"
     assert str(port) not in response.text
+
+
+def test_a_changed_policy_counts_without_a_restart_and_a_broken_one_does_not(
+    senders: dict[str, Sender], settings: Settings
+) -> None:
+    policy = Path(settings.policy)
+
+    def replaced(text: str) -> int:
+        new = policy.with_suffix(".new")
+        new.write_text(text)
+        os.utime(new, (1_000_000_000 + len(text), 1_000_000_000 + len(text)))
+        new.replace(policy)
+        return senders["reader"].post("SELECT a FROM customers").status_code
+
+    assert replaced(POLICY.replace('read = ["shop.*"]', 'read = ["shop.orders"]', 1)) == 403
+    assert replaced(POLICY) == 200
+    assert replaced("[roles.reader]\nkinds = 1") == 200
+
+
+def test_an_expired_key_is_answered_401(senders: dict[str, Sender], settings: Settings) -> None:
+    path = Path(settings.keys)
+    path.write_text(
+        path.read_text().replace('"role": "reader",', '"role": "reader", "expires": "2026-01-01T00:00:00Z",')
+    )
+    response = senders["reader"].post("SELECT a FROM customers")
+    assert (response.status_code, response.get_json()["detail"]) == (401, "the API key has expired")
+    assert senders["writer"].post("SELECT a FROM customers").status_code == 200
+
+
+def audited(settings: Settings) -> list[dict[str, Any]]:
+    """The requests in the audit log, which must be sound."""
+    assert settings.audit
+    verify([Path(settings.audit)])
+    return [json.loads(line) for line in Path(settings.audit).read_text().splitlines()[1:]]
+
+
+def test_every_request_with_a_key_is_audited_with_its_verdict(settings: Settings, senders: dict[str, Sender]) -> None:
+    senders["reader"].post("SELECT a FROM customers WHERE b = ?", params=["planted"], headers={"X-Request-ID": "r1"})
+    senders["reader"].post("DELETE FROM customers WHERE a = 'planted'")
+    senders["writer"].get("/endpoint?query=DELETE+FROM+customers+WHERE+id=1")
+    senders["writer"].post("SELECT a FROM customers", colour="red")
+    lines = audited(settings)
+    verdicts = [[line.get(name) for name in ("key", "verdict", "kind", "effect", "code", "rule")] for line in lines]
+    assert verdicts == [
+        ["reader", "allowed", "select", "read", None, None],
+        ["reader", "refused", None, None, "forbidden", "kind"],
+        ["writer", "refused", "delete", "write", "bad_request", "get_reads_only"],
+        ["writer", "refused", None, None, "bad_request", None],
+    ]
+    assert (lines[0]["request_id"], lines[0]["role"], len(lines[0]["digest"])) == ("r1", "reader", 16)
+    assert "planted" not in str(lines)
+
+
+def test_a_request_without_a_known_key_can_not_fill_the_audit_log(
+    settings: Settings, upstream: Recorder, senders: dict[str, Sender]
+) -> None:
+    client = create_app(settings, upstream).test_client()
+    assert Sender(client, "gk_nobody").post("SELECT a FROM t").status_code == 401
+    assert audited(settings) == []
+
+
+@pytest.mark.parametrize("query", ["SELECT a FROM t", "DROP TABLE t"], ids=["allowed", "refused"])
+def test_what_can_not_be_audited_is_not_executed(
+    senders: dict[str, Sender], upstream: Recorder, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gatekeeper.audit.os.write", full)
+        response = senders["reader"].post(query)
+    problem = response.get_json()
+    assert (response.status_code, problem["outcome"], problem["rule"]) == (503, "not_executed", "audit")
+    assert "space" not in response.text
+    assert upstream.sent == []
+
+
+def test_without_the_setting_there_is_no_audit_log(settings: Settings, upstream: Recorder, tmp_path: Path) -> None:
+    key = keys.add(Path(settings.keys), "r", "reader")
+    client = create_app(msgspec.structs.replace(settings, audit=None), upstream).test_client()
+    assert Sender(client, key).post("SELECT a FROM t").status_code == 200
+    assert not list(tmp_path.glob("audit*"))
+
+
+def limited(settings: Settings, upstream: Recorder, limits: Limits) -> Sender:
+    key = keys.add(Path(settings.keys), "limited", "reader", limits=limits)
+    return Sender(create_app(settings, upstream).test_client(), key)
+
+
+def test_a_key_over_its_rate_is_answered_429_with_the_time_to_come_again(
+    settings: Settings, upstream: Recorder
+) -> None:
+    sender = limited(settings, upstream, Limits(rate_per_second=0.001, burst=2))
+    statuses = [sender.post("SELECT a FROM t").status_code for _ in range(2)]
+    response = sender.post("SELECT a FROM t")
+    problem = response.get_json()
+    assert (statuses, response.status_code) == ([200, 200], 429)
+    assert 990 < int(response.headers["Retry-After"]) <= 1000
+    assert (problem["code"], problem["rule"], problem["retryable"]) == ("rate_limited", "rate", True)
+    assert (len(upstream.sent), len(audited(settings))) == (2, 2)
+
+
+def test_asking_for_the_nodes_counts_too(settings: Settings, upstream: Recorder) -> None:
+    sender = limited(settings, upstream, Limits(rate_per_second=0.001, burst=1, max_concurrent=1))
+    assert [sender.get("/nodes").status_code for _ in range(2)] == [200, 429]
+
+
+def test_a_key_has_its_places_at_once_and_gets_them_back_with_each_end(
+    settings: Settings, upstream: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = limited(settings, upstream, Limits(max_concurrent=1))
+    nested: list[TestResponse] = []
+    plain = upstream.post
+
+    def asks_again(body: bytes, **arguments: Any) -> Reply:
+        monkeypatch.setattr(upstream, "post", plain)
+        nested.append(sender.post("SELECT a FROM t"))
+        return plain(body, **arguments)
+
+    monkeypatch.setattr(upstream, "post", asks_again)
+    with sender.post("SELECT a FROM t") as response:
+        assert response.status_code == 200
+    assert (nested[0].status_code, nested[0].get_json()["rule"]) == (503, "max_concurrent")
+    assert sender.post("hello").status_code == 422
+    upstream.error = UpstreamFailed("the proxy was lost")
+    assert sender.post("SELECT a FROM t").status_code == 502
+    upstream.error = None
+    assert sender.post("SELECT a FROM t").status_code == 200
 
 
 def test_a_settings_file_with_a_mistake_is_refused_with_its_member(

@@ -37,7 +37,7 @@ def _below_a_local_cluster(gateway: Gateway, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "var" / "demo-key").write_text(f"{KEY}\n")
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
-    for variable in ("GATEKEEPER_URL", "GATEKEEPER_KEY", "GATEKEEPER_KEYS_FILE"):
+    for variable in ("GATEKEEPER_URL", "GATEKEEPER_KEY"):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -229,7 +229,6 @@ PARSED = [
     ("unknown format", ["query", "SELECT 1", "--format", "xml"]),
     ("no number", ["query", "SELECT 1", "--timeout-ms", "soon"]),
     ("a timeout of zero", ["query", "SELECT 1", "--timeout-ms", "0"]),
-    ("a key without a role", ["keys", "add", "me"]),
     ("a key in the arguments", ["query", "SELECT 1", "--key", "gk_secret"]),
 ]
 
@@ -276,46 +275,6 @@ def test_nodes_as_json_are_what_the_gatekeeper_said(gateway: Gateway, capsys: Ca
     gateway.answers({"proxies": [NODES]})
     assert main(["nodes", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == msgspec.to_builtins({"proxies": [NODES]})
-
-
-def test_a_key_is_made_listed_and_revoked(capsys: Captured, tmp_path: Path) -> None:
-    store = tmp_path / "keys.json"
-    assert main(["keys", "add", "alice", "--role", "reader", "--file", str(store)]) == 0
-    key = capsys.readouterr().out.strip()
-    assert key
-    assert key not in store.read_text()
-    assert main(["keys", "list", "--file", str(store), "--format", "json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert [(entry["name"], entry["role"]) for entry in listed] == [("alice", "reader")]
-    assert main(["keys", "revoke", "alice", "--file", str(store)]) == 0
-    capsys.readouterr()
-    assert main(["keys", "list", "--file", str(store), "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
-
-
-def test_the_store_of_a_local_cluster_is_found_above(capsys: Captured, tmp_path: Path) -> None:
-    store = tmp_path / "var" / "keys.json"
-    assert main(["keys", "add", "alice", "--role", "reader", "--file", str(store)]) == 0
-    assert main(["keys", "list"]) == 0
-    shown = capsys.readouterr().out
-    assert "alice" in shown
-    assert "reader" in shown
-
-
-def test_a_key_that_is_not_there_can_not_be_revoked(capsys: Captured, tmp_path: Path) -> None:
-    assert main(["keys", "revoke", "nobody", "--file", str(tmp_path / "keys.json")]) == 1
-    assert "nobody" in capsys.readouterr().err
-
-
-def test_without_a_store_it_is_said_what_to_give(capsys: Captured) -> None:
-    assert main(["keys", "list"]) == 2
-    assert "--file" in capsys.readouterr().err
-
-
-def test_keys_on_a_host_without_a_gatekeeper_say_so(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gatekeeper", None)
-    assert main(["keys", "list"]) == 2
-    assert "no gatekeeper is installed" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_causes_no_traceback(gateway: Gateway) -> None:

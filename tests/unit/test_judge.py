@@ -115,7 +115,8 @@ PIECES = """
 SELECT INSERT INTO REPLACE UPDATE DELETE FROM WHERE SET VALUES JOIN LEFT NATURAL ON USING ( ) , . * = - + ; ? :a 1 1.5
 'x' "y" `z` orders shop staff id UNION ALL WITH RECURSIVE AS CASE WHEN THEN END NOT IN EXISTS BETWEEN AND LIKE GROUP BY
 ORDER LIMIT HAVING OVER PARTITION ROWS PRECEDING INTERVAL DAY CAST CHAR BINARY DATE COUNT SLEEP LATERAL DUPLICATE KEY
-RETURNING FOR LOCK TABLE DUAL DEFAULT NULL IGNORE QUICK /* */ -- # @ { 0x41 _utf8mb4 N'x' -> := ||
+RETURNING FOR LOCK TABLE DUAL DEFAULT NULL IGNORE QUICK SHOW COLUMNS DESCRIBE EXPLAIN CALL ROW
+/* */ -- # @ { 0x41 _utf8mb4 N'x' -> := ||
 """.split()  # noqa: SIM905 - a list literal would be a hundred lines
 STATEMENTS = (
     "SELECT a.id, COUNT(*) FROM orders a JOIN pub.news b ON a.id = b.id WHERE a.qty > 1 GROUP BY a.id LIMIT 5",
@@ -141,9 +142,13 @@ def test_any_text_is_judged_or_refused(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(st.sampled_from(PIECES), max_size=30), st.sampled_from(("", " ")))
-def test_any_soup_of_tokens_is_judged_or_refused(pieces: list[str], between: str) -> None:
-    _judged("SELECT " + between.join(pieces))
+@given(
+    st.sampled_from(("SELECT", "EXPLAIN", "SHOW", "DESC", "TABLE", "VALUES ROW(", "CALL")),
+    st.lists(st.sampled_from(PIECES), max_size=30),
+    st.sampled_from(("", " ")),
+)
+def test_any_soup_of_tokens_is_judged_or_refused(verb: str, pieces: list[str], between: str) -> None:
+    _judged(f"{verb} {between.join(pieces)}")
 
 
 @settings(deadline=None, max_examples=300)

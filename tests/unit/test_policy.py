@@ -77,6 +77,71 @@ def test_what_the_role_does_not_grant_is_refused_by_its_rule(text: str, rule: st
     assert refusal.value.rule == rule
 
 
+PART = parse(
+    """
+    [roles.part]
+    kinds = ["select", "insert", "replace", "update", "delete", "describe", "explain"]
+    read = ["shop.*"]
+    write = ["shop.*"]
+    [roles.part.read_columns]
+    "shop.staff" = ["id", "Login"]
+    [roles.part.write_columns]
+    "shop.staff" = ["login", "pin"]
+    """
+).roles["part"]
+
+WITHIN = (
+    "SELECT id, LOGIN FROM staff WHERE login = ?",
+    "SELECT s.id, o.* FROM staff s JOIN orders o ON o.id = s.id",
+    "SELECT COUNT(*) FROM staff",
+    "UPDATE staff SET pin = ? WHERE id = ?",
+    "INSERT INTO staff (login, pin) VALUES (?, ?)",
+    "DELETE FROM orders WHERE id = 1",
+    "REPLACE INTO orders (id) VALUES (1)",
+)
+
+
+@pytest.mark.parametrize("text", WITHIN)
+def test_columns_that_are_named_may_be_read_and_written(text: str) -> None:
+    decide(PART, analyse(text, "shop"))
+
+
+BEYOND = (
+    "SELECT pin FROM staff",
+    "SELECT * FROM staff",
+    "SELECT id FROM staff ORDER BY pin",
+    "SELECT id FROM STAFF WHERE PIN = 1",
+    "SELECT 1 FROM orders o JOIN staff s ON pin = o.id",
+    "SELECT x.l FROM (SELECT pin AS l FROM staff) x",
+    "DESCRIBE staff",
+    "UPDATE staff SET salary = 1 WHERE id = 1",
+    "UPDATE staff SET login = pin WHERE id = 1",
+    "UPDATE staff s JOIN orders o ON o.id = s.id SET salary = 1 WHERE s.id = 1",
+    "INSERT INTO staff VALUES (1, 2)",
+    "INSERT INTO staff (login) VALUES (1) ON DUPLICATE KEY UPDATE salary = 2",
+    "REPLACE INTO staff (login, pin) VALUES (1, 2)",
+    "EXPLAIN REPLACE INTO staff (login, pin) VALUES (1, 2)",
+    "DELETE FROM staff WHERE id = 1",
+    "DELETE FROM STAFF WHERE id = 1",
+)
+
+
+@pytest.mark.parametrize("text", BEYOND)
+def test_columns_beyond_those_named_are_refused(text: str) -> None:
+    with pytest.raises(Forbidden) as refusal:
+        decide(PART, analyse(text, "shop"))
+    assert refusal.value.rule == "column"
+
+
+def test_restrictions_of_tables_that_differ_by_case_hold_both() -> None:
+    role = parse('[roles.r]\nkinds = ["select"]\nread = ["a.*"]\n[roles.r.hidden]\n"a.T" = ["x"]\n"a.t" = ["y"]').roles[
+        "r"
+    ]
+    for column in ("x", "y"):
+        with pytest.raises(Forbidden):
+            decide(role, analyse(f"SELECT {column} FROM t", "a"))
+
+
 def test_a_table_without_a_database_is_refused() -> None:
     with pytest.raises(Forbidden, match="name one") as refusal:
         decide(CLERK, analyse("SELECT id FROM orders", None))
@@ -111,7 +176,7 @@ MISTAKES = {
     "a role that is no table": ("[roles]\na = 1", "roles.a: a table was expected"),
     "an unknown member": ("[roles.a]\nkinds = []\nreads = []", "roles.a.reads: unknown member; known are kinds, read"),
     "a missing member": ("[roles.a]\nread = []", "roles.a.kinds: missing; a list of select"),
-    "an unknown kind": ('[roles.a]\nkinds = ["show"]', "roles.a.kinds: a list of select"),
+    "an unknown kind": ('[roles.a]\nkinds = ["ddl"]', "roles.a.kinds: a list of select"),
     "a table without a schema": ('[roles.a]\nkinds = []\nread = ["film"]', "roles.a.read: a list of tables"),
     "every schema": ('[roles.a]\nkinds = []\nread = ["*.*"]', "roles.a.read: a list of tables"),
     "a hidden pattern": ('[roles.a]\nkinds = []\nhidden = {"a.*" = ["x"]}', "roles.a.hidden: a table of lists"),
@@ -129,6 +194,11 @@ MISTAKES = {
         '[roles.a]\nkinds = []\ndefault_database = "x"',
         "roles.a.default_database: neither read nor write names a table of x",
     ),
+    "a procedure without call": (
+        '[roles.a]\nkinds = ["select"]\nprocedures = ["a.p"]',
+        "roles.a.procedures: kinds has no call",
+    ),
+    "a procedure's pattern": ('[roles.a]\nkinds = ["call"]\nprocedures = ["a.*"]', "roles.a.procedures: a list of"),
     "writing without a kind": ('[roles.a]\nkinds = ["select"]\nwrite = ["a.*"]', "roles.a.write: kinds has nothing"),
 }
 
@@ -142,7 +212,7 @@ def test_a_mistake_in_the_policy_is_named_with_what_is_allowed(text: str, messag
 
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(PolicyError) as refusal:
-        parse('[roles.a]\nkinds = ["show"]\nmax_rows = 0\n[roles.b]\nx = 1')
+        parse('[roles.a]\nkinds = ["ddl"]\nmax_rows = 0\n[roles.b]\nx = 1')
     assert str(refusal.value).count("roles.") == 4
 
 
