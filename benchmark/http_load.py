@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark import commands
 from benchmark.errors import LoadFailed, NotMeasured
 from benchmark.measurement import WARM_UP_S, Sample
 from benchmark.workload import SEED, Exchange
@@ -45,15 +46,7 @@ class HttpLoad:
         command += ["-s", str(_SCRIPT), f"http://{self._address}/", "--", str(self._file), str(SEED)]
         command += [f"{WARM_UP_S * 1e6:.0f}"]
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=seconds + _GRACE_S,
-                text=True,
-                check=False,
-            )
+            done = commands.run(command, seconds + _GRACE_S)
         except subprocess.TimeoutExpired:
             raise LoadFailed("wrk did not end in time") from None
         if done.returncode:

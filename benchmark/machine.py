@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmark import commands
 from deploy.engines.mariadb import SERVER_PROGRAM
 
 _TIMEOUT_S = 10
@@ -64,15 +65,7 @@ def _versions() -> dict[str, str]:
 
 def _printed(command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_TIMEOUT_S,
-            text=True,
-            check=False,
-        )
+        done = commands.run(command, _TIMEOUT_S)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmark import commands
 from benchmark.children import running, wait_listening
 from benchmark.errors import NotMeasured
 from benchmark.workload import SCHEMA
@@ -120,16 +121,7 @@ def _dbhub_settings(peer: Peer) -> str:
 
 def _npm_ci(directory: Path) -> None:
     try:
-        done = subprocess.run(
-            _INSTALL,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_INSTALL_TIMEOUT_S,
-            text=True,
-            check=False,
-        )
+        done = commands.run(_INSTALL, _INSTALL_TIMEOUT_S, directory)
     except subprocess.TimeoutExpired:
         raise NotMeasured(f"npm ci did not end within {_INSTALL_TIMEOUT_S} s") from None
     if done.returncode:
