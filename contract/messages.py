@@ -10,7 +10,9 @@ import msgspec
 
 from contract.errors import BadRequest
 
-Effect = Literal["read", "write", "schema", "session", "unknown"]
+Effect = Literal["read", "write", "call", "schema", "session", "unknown"]
+# The effects that a proxy has an account for, with just the rights that the effect needs.
+Runnable = Literal["read", "write", "call", "schema"]
 
 MAX_BODY_BYTES = 1 << 20
 MAX_TIMEOUT_MS = 600_000
