@@ -2,6 +2,8 @@
 
 from invoke.collection import Collection
 
-from deploy.tasks import local
+from deploy.tasks import cluster, local, rehearse
 
 namespace = Collection(local)
+for task in (cluster.deploy, cluster.destroy, rehearse.rehearse):
+    namespace.add_task(task)

@@ -13,7 +13,8 @@ import msgspec
 from client import output, settings
 from client.failures import ANSWERED, FAILED, StoreError, UsageError, checked
 from client.terminal import note, print_rows, say
-from gatekeeper import audit_chain, explain, keys, policy, rates
+from gatekeeper import audit_chain, explain, keys, policy, rates, recording
+from gatekeeper.policy import learn, render
 
 _ONLY_TIME = "this is the only time that the key is shown"
 
@@ -64,7 +65,11 @@ def keys_revoke(options: argparse.Namespace) -> int:
 
 def policy_check(options: argparse.Namespace) -> int:
     """Says whether a policy file would be taken."""
-    found = checked(StoreError, lambda: policy.load(options.policy))
+    try:
+        found = policy.load(options.policy)
+    except policy.PolicyError as error:
+        say(str(error))  # as FILE:LINE: mistake, which editors understand
+        return FAILED
     say(f"{options.policy.name} is sound; roles: {', '.join(sorted(found.roles))}")
     return ANSWERED
 
@@ -79,7 +84,22 @@ def policy_explain(options: argparse.Namespace) -> int:
         for name, value in msgspec.to_builtins(found).items():
             if value:
                 say(f"{name.replace('_', ' '):16}{', '.join(value) if isinstance(value, list | tuple) else value}")
-    return ANSWERED if found.verdict == "allowed" else FAILED
+    return FAILED if found.verdict == "refused" else ANSWERED
+
+
+def policy_learn(options: argparse.Namespace) -> int:
+    """Prints the smallest policy that allows what was recorded of a role."""
+
+    def learnt() -> str:
+        records = [record for path in options.files for record in recording.read(path)]
+        keep = policy.load(options.keep) if options.keep else None
+        found = learn.learn(
+            records, options.role, columns=options.columns, allowed_only=options.allowed_only, keep=keep
+        )
+        return render.render(options.role, found)
+
+    say(checked(StoreError, learnt).rstrip("\n"))
+    return ANSWERED
 
 
 def audit_verify(options: argparse.Namespace) -> int:

@@ -62,6 +62,16 @@ def add_policy(policy: argparse.ArgumentParser) -> None:
     explain.add_argument("--database", help="the default schema (else the policy's)")
     explain.add_argument("--format", choices=("table", "json"), default="table")
     explain.set_defaults(run=_later("policy_explain"))
+    learn = commands.add_parser("learn", help="print the smallest policy that allows what was recorded of a role")
+    learn.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the gatekeeper's records")
+    learn.add_argument("--role", required=True, metavar="NAME", help="the role that was recorded")
+    learn.add_argument("--columns", action="store_true", help="restrict tables to the columns used (else whole tables)")
+    learn.add_argument(
+        "--allowed-only", action="store_true", help="leave out what the policy had something against (else all counts)"
+    )
+    keep_help = "a policy, for what can't be learnt: the role's hidden columns, limits and end (else none)"
+    learn.add_argument("--keep", type=Path, metavar="FILE", help=keep_help)
+    learn.set_defaults(run=_later("policy_learn"))
 
 
 def add_audit(audit: argparse.ArgumentParser) -> None:

@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     nodes.add_argument("--format", choices=("table", "json"), default="table")
     nodes.set_defaults(run=_nodes)
     admin_options.add_keys(commands.add_parser("keys", help="keep the API keys of the gatekeeper on this host"))
-    admin_options.add_policy(commands.add_parser("policy", help="try a policy of the gatekeeper on this host"))
+    admin_options.add_policy(commands.add_parser("policy", help="try or learn a policy of the gatekeeper on this host"))
     admin_options.add_audit(commands.add_parser("audit", help="check the audit log of the gatekeeper on this host"))
     return parser
 

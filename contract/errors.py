@@ -216,7 +216,7 @@ class DatabaseRefused(GatekeeperError):
 
 
 class RateLimited(GatekeeperError):
-    """The key's rate is used up."""
+    """The rate of the key or its role is used up, or too many requests without a known key came from the network."""
 
     status = 429
     code = "rate_limited"

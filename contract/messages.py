@@ -50,8 +50,8 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """What a gatekeeper posts to a proxy's /endpoint: the request as judged.
 
     `effect` chooses the account; left out, the statement is taken as a write. `max_rows` and `max_bytes` (as the
-    server sends them): rows beyond are cut off and the answer says `truncated`. `max_affected_rows`: a write that
-    changes more is rolled back and refused. `timeout_ms`: what is left of the client's.
+    server sends them): rows beyond are cut off and the answer says `truncated`. `max_affected_rows`: a write or call
+    that changes more is rolled back and refused. `timeout_ms`: what is left of the client's.
     """
 
     query: Annotated[str, msgspec.Meta(min_length=1)]
@@ -59,7 +59,7 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     params: list[Any] | dict[str, Any] | None = None
     database: SchemaName | None = None
     timeout_ms: Milliseconds = DEFAULT_TIMEOUT_MS
-    effect: Literal["read", "write"] = "write"
+    effect: Runnable = "write"
     max_rows: Rows = 10_000
     max_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     max_affected_rows: Annotated[int, msgspec.Meta(ge=0)] | None = None

@@ -30,7 +30,7 @@ def document() -> dict[str, Any]:
             "/endpoint": {"post": _post_endpoint(), "get": _get_endpoint(schemas["EndpointQuery"])},
             "/nodes": {
                 "get": _operation(
-                    "What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401, 429, 500, 503]
+                    "What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401, 403, 429, 500, 503]
                 )
             },
             "/healthz": {"get": _open("The process is alive.", "text/plain", [])},

@@ -1,27 +1,111 @@
-"""How gunicorn serves all services: what a peer must show, and what a slow one may take."""
+"""How gunicorn serves all services: what a peer must show, what a slow one may take, how a bad request is answered.
 
+And how a worker ends without a request lost: see `Worker`.
+"""
+
+import contextlib
 import errno
+import secrets
+import select
 import ssl
-from collections.abc import Callable
-from ipaddress import ip_address
+import time
 from typing import Any
 
 import gevent
+import gevent.monkey
+import msgspec
+import structlog
+from gevent.local import local
+from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
-from contract.settings import SettingsError, Tls, split_address
+from contract.errors import PROBLEM_MEDIA_TYPE, BadRequest, GatekeeperError, InternalError, TooLarge
+from contract.idle import DRAINED_AFTER_S, KEPT_S
 
-# How long a peer may take for its handshake, and for each read of a body and each write of a chunk.
-HANDSHAKE_TIMEOUT_S = 5.0
+log = structlog.get_logger()
+
+# What a peer may take: for a request's line and headers from their first byte on, for a body, and
+# for each read of a body and each write of a chunk. All but the last are totals, so that a byte now and then is no way
+# to stay.
+HEAD_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 30.0
 PEER_TIMEOUT_S = 10.0
+# For the answer to what is no request, and for the rest of it to come in: closing with unread bytes would make the
+# kernel reset the connection, and the answer would be lost.
+_LAST_WORDS_TIMEOUT_S = 1.0
+# What a request that is under way when its worker is told to end may still take: a statement's usual limit is 30 s
+# (contract/messages.py), and the answer has to be sent.
+GRACEFUL_TIMEOUT_S = 35
+
+# Every service's limits and rules for reading requests, as gunicorn's options. No peer may set the path, the scheme or
+# its address by a header (gunicorn lets loopback do so by default), and a name with an underscore, which two servers
+# may take for another one, is refused. `python`: one parser, whatever else is installed.
+HTTP_OPTIONS: dict[str, Any] = {
+    "limit_request_line": 8_190,
+    "limit_request_fields": 64,
+    "limit_request_field_size": 8_190,
+    "header_map": "refuse",
+    "forwarder_headers": "",
+    "forwarded_allow_ips": "",
+    "secure_scheme_headers": {},
+    "http_parser": "python",
+    "http_protocols": "h1",
+    "keepalive": KEPT_S,
+    "graceful_timeout": GRACEFUL_TIMEOUT_S,
+}
+
+_READ = 1  # libev's EV_READ
+# What gunicorn counts among the mistakes of a request and is none of the peer's.
+_OURS = (
+    errors.InvalidResponseHeader,  # type: ignore[attr-defined]  # newer than the stubs
+    errors.InvalidResponseHeaderName,  # type: ignore[attr-defined]
+    errors.ConfigurationProblem,
+)
+_STATUS: tuple[tuple[type[Exception], int, type[GatekeeperError]], ...] = (
+    (errors.LimitRequestLine, 414, TooLarge),
+    (errors.LimitRequestHeaders, 431, TooLarge),
+    (errors.UnsupportedTransferCoding, 501, BadRequest),
+    (errors.ExpectationFailed, 417, BadRequest),
+    (errors.ParseException, 400, BadRequest),
+)
 
 
 class Worker(GeventWorker):
-    """gunicorn's gevent worker, with a time limit for each read from and write to a peer during a request."""
+    """gunicorn's gevent worker, with limits for slow peers, and problems for what can't be read as a request.
+
+    Told to end by SIGTERM it drains: it takes no new connections, answers the requests that come on those that stand,
+    each with `Connection: close`, and closes one that is idle only when no client of ours would send on it any more
+    (contract/idle.py). SIGINT and SIGQUIT end it at once.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._of_this_greenlet = local()
+        self._waits: set[_Wait] = set()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begins to drain, on SIGTERM."""
+        super().handle_exit(sig, frame)
+        gevent.spawn(self._shorten_waits)  # not within the signal's handler
+
+    def _shorten_waits(self) -> None:
+        for wait in tuple(self._waits):
+            wait.limit(DRAINED_AFTER_S)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serves a connection."""
+        self._of_this_greenlet.client = client
+        super().handle(listener, client, addr)
+
+    def timeout_ctx(self) -> Any:
+        """What gunicorn waits for the next request within; it closes the connection when none has come."""
+        idle_s = self.cfg.keepalive if self.alive else DRAINED_AFTER_S
+        return _Wait(self._of_this_greenlet.client, idle_s, self._waits)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Serves one request; a peer that does not go on in time is disconnected."""
         sock.settimeout(PEER_TIMEOUT_S)
+        req.body.reader = _TimedReader(req.body.reader, BODY_TIMEOUT_S)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
@@ -30,40 +114,138 @@ class Worker(GeventWorker):
         finally:
             sock.settimeout(None)
 
+    def handle_error(self, _req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answers what can't be read as a request, and logs the kind of its mistake: the text may hold a key."""
+        if isinstance(exc, ssl.SSLError):
+            return
+        if isinstance(exc, errors.ParseException) and not isinstance(exc, _OURS):
+            log.warning("unreadable_request", peer=addr[0] if addr else "", mistake=type(exc).__name__)
+        else:
+            log.error("unhandled", exc_info=exc)
+        _say_last(client, refusal(exc))
 
-def tls_options(tls: Tls | None, listen: str) -> dict[str, Any]:
-    """The options for TLS where every peer must show a certificate of the deployment's authority.
 
-    Raises SettingsError when there is no TLS and the address is not a loopback one.
+def refusal(mistake: BaseException) -> bytes:
+    """The whole answer, a problem, to what gunicorn could not read as a request."""
+    status, error = _error_of(mistake)
+    problem = msgspec.structs.replace(error.problem(secrets.token_hex(8)), status=status)
+    body = msgspec.json.encode(problem)
+    head = (
+        f"HTTP/1.1 {status} {error.title}\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-ID: {problem.request_id}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _error_of(mistake: BaseException) -> tuple[int, GatekeeperError]:
+    if not isinstance(mistake, _OURS):
+        for type_, status, kind in _STATUS:
+            if isinstance(mistake, type_):
+                return status, kind("this is no request that can be read; nothing was executed")
+    return 500, InternalError("an internal error", outcome="unknown")
+
+
+class _TooSlow(BaseException):
+    """Thrown into the greenlet whose peer took too long; not for an `except Exception` to catch."""
+
+
+class _Wait:
+    """A connection's wait for its next request, a member of `waits` meanwhile.
+
+    Ends its block, without an error, when the connection has been idle for `idle_s`, or HEAD_TIMEOUT_S after the peer
+    began to send.
     """
-    if tls is None:
-        if not ip_address(split_address(listen)[0]).is_loopback:
-            raise SettingsError(f"{listen}: without [tls] only a loopback address may be listened on")
-        return {}
-    return {
-        "certfile": tls.certificate,
-        "keyfile": tls.key,
-        "ca_certs": tls.authority,
-        "cert_reqs": ssl.CERT_REQUIRED,
-        "do_handshake_on_connect": True,
-    }
+
+    def __init__(self, client: Any, idle_s: float, waits: "set[_Wait]") -> None:
+        self._client = client
+        self._idle_s = idle_s
+        self._waits = waits
+        self._loop = gevent.get_hub().loop
+        self._readable = self._loop.io(client.fileno(), _READ)
+        self._timer: Any = None
+        self._began = False
+
+    def __enter__(self) -> None:
+        self._waiting = gevent.getcurrent()
+        self._since = time.monotonic()
+        self._waits.add(self)
+        if _has_bytes(self._client):  # which will be read without a turn of the loop
+            self._begin()
+        else:
+            self._readable.start(self._begin)
+            self.limit(self._idle_s)
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> bool:
+        self._waits.discard(self)
+        self._readable.stop()
+        self._readable.close()
+        self._end_timer()
+        return isinstance(error, _TooSlow)
+
+    def limit(self, idle_s: float) -> None:
+        """Ends the wait when the connection has been idle for so long, unless the peer has begun to send."""
+        if not self._began:
+            self._time(max(0.0, self._since + idle_s - time.monotonic()))
+
+    def _begin(self) -> None:
+        self._began = True
+        self._readable.stop()
+        self._time(HEAD_TIMEOUT_S)
+
+    def _over(self) -> None:
+        if not self._began and _has_bytes(self._client):
+            self._begin()  # in the last moment
+        else:
+            self._waiting.throw(_TooSlow)
+
+    def _time(self, seconds: float) -> None:
+        self._end_timer()
+        self._timer = self._loop.timer(seconds)
+        self._timer.start(self._over)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
 
 
-def tls_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Gunicorn's `ssl_context` hook: TLS 1.2 and up, and a handshake that ends in time or ends the connection."""
-    context = default()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    wrap = context.wrap_socket
+def _has_bytes(client: Any) -> bool:
+    poll = gevent.monkey.get_original("select", "poll")()  # gevent's own would take turns of the loop
+    poll.register(client.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
-    def wrap_in_time(sock: Any, **options: Any) -> ssl.SSLSocket:
-        sock.settimeout(HANDSHAKE_TIMEOUT_S)
+
+def _moment(seconds: float) -> gevent.Timeout:
+    """Ends its block after that time, without an error: gevent's `False`, which its stubs leave out."""
+    return gevent.Timeout(seconds, False)  # type: ignore[arg-type]
+
+
+class _TimedReader:
+    """One of gunicorn's readers of bodies, within a time for all its reads together.
+
+    Raises TimeoutError, and BrokenPipeError where the body is not framed as HTTP has it: then the connection is over,
+    and what the application was reading for ends like the request of a peer that is gone.
+    """
+
+    def __init__(self, reader: Any, limit_s: float) -> None:
+        self._reader = reader
+        self._deadline = time.monotonic() + limit_s
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; what has arrived already is given even after the limit."""
+        left = max(0.0, self._deadline - time.monotonic())
         try:
-            secure = wrap(sock, **options)
-        except OSError:  # of which ssl.SSLError and TimeoutError are two
-            sock.close()
-            raise gevent.GreenletExit from None
-        secure.settimeout(None)
-        return secure
+            with gevent.Timeout(left, TimeoutError("the body is too slow")):
+                data: bytes = self._reader.read(size)
+                return data
+        except errors.ParseException:  # whose text may hold some of the body
+            raise BrokenPipeError(errno.EPIPE, "the body can't be read") from None
 
-    setattr(context, "wrap_socket", wrap_in_time)  # noqa: B010 a method of a library's object
-    return context
+
+def _say_last(client: Any, answer: bytes) -> None:
+    """Sends the answer, and takes what the peer still sends, for a moment."""
+    with contextlib.suppress(OSError), _moment(_LAST_WORDS_TIMEOUT_S):
+        client.sendall(answer)
+        client.shutdown(1)
+        while client.recv(65_536):
+            pass

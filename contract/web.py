@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from contract.errors import (
     PROBLEM_MEDIA_TYPE,
@@ -56,7 +56,7 @@ class _PeerSocket(Protocol):
 
 def install(app: Flask) -> None:
     """Gives the app request ids, the limit on bodies, `/healthz`, and problem details for every error."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES - 1
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.before_request(_take_request_id)
     app.after_request(_return_request_id)
     app.register_error_handler(Exception, _answer_error)
@@ -88,7 +88,10 @@ def read_message(kind: type[Message]) -> Message:
     """The message in the request's body. Raises UnsupportedMediaType, TooLarge, BadRequest."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("the body must be application/json")
-    return decode(request.get_data(cache=False), kind)
+    # Of a body in chunks, which has no length, werkzeug gives the first MAX_BODY_BYTES without a word about the rest.
+    if (request.content_length or 0) >= MAX_BODY_BYTES or len(body := request.get_data(cache=False)) >= MAX_BODY_BYTES:
+        raise TooLarge("the body is too large")
+    return decode(body, kind)
 
 
 def query_message(kind: type[Message]) -> Message:
@@ -151,6 +154,8 @@ def _return_request_id(response: Response) -> Response:
 def _answer_error(error: Exception) -> Response:
     if isinstance(error, GatekeeperError):
         return problem_response(error)
+    if isinstance(error, ClientDisconnected):
+        return problem_response(BadRequest("the body did not come, whole and in time"))
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         kind = _HTTP_ERRORS.get(error.code, BadRequest)
         response = problem_response(kind(error.description or error.name))

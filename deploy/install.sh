@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 source deploy/common.sh
 
 POLICY=/usr/sbin/policy-rc.d
-DAEMONS="mariadb.service rsync.service ssh.service ssh.socket"
+DAEMONS="mariadb.service nginx.service rsync.service ssh.service ssh.socket"
 
 missing_packages() {
     [ -n "$(type -P make)" ] || echo make
@@ -16,6 +16,7 @@ missing_packages() {
     [ -x /usr/sbin/sshd ] || echo openssh-server
     [ -n "$(type -P ssh)" ] || echo openssh-client
     [ -n "$(type -P rsync)" ] || echo rsync
+    [ -x /usr/sbin/nginx ] || echo nginx-light
     local python
     if ! python=$(find_python); then
         echo python3 python3-venv

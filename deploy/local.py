@@ -149,14 +149,17 @@ def down(wanted: System) -> bool:
 
 
 def rotate_certificates(wanted: System) -> Services:
-    """Gives every service a new key and certificate of the same authority. Raises NoCluster, ServiceError."""
+    """Gives every service a new key and certificate of the same authority, which the next handshake is made with.
+
+    Raises NoCluster, ServiceError.
+    """
     with state.locked(wanted.lock, timeout_s=_LOCK_TIMEOUT_S):
         configured = services.configured(wanted.directory)
         if configured is None:
             raise NoCluster(f"{wanted.name} is not up")
         for service in configured.services:
             certificates.renew(wanted.directory / "certificates", service.role, service.name)
-        supervision.reload(configured)
+        supervision.wait_ready(configured)
         return configured
 
 

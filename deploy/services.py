@@ -152,6 +152,7 @@ def _gatekeeper_members(services: Services, installation: Installation) -> dict[
         "policy": str(installation.policy),
         "keys": str(installation.keys),
         "audit": str(installation.state / "audit.log"),
+        "records": str(installation.state / "records.jsonl"),
     }
 
 

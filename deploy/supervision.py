@@ -6,8 +6,6 @@ Paths reach its configuration by expansion (`%(here)s`, `%(ENV_...)s`), so that 
 
 import contextlib
 import http.client
-import os
-import signal
 import subprocess
 import sys
 import xmlrpc.client
@@ -49,8 +47,9 @@ umask=077
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# Workers and tunnels are in the process group of their service, so stopping takes the group. gunicorn's control socket
-# would be one and the same file for all services.
+# Workers and tunnels are in the process group of their service, so stopping takes the group; with SIGINT, on which
+# gunicorn does not drain: there is nobody to take over. gunicorn's control socket would be one and the same file for
+# all services.
 _PROGRAM = """
 [program:{name}]
 command="%(ENV_GATEKEEPER_PYTHON)s" -m gunicorn --no-control-socket --config python:{role}.gunicorn_conf
@@ -60,6 +59,7 @@ environment={variable}="%(here)s/{name}.toml"
 autorestart=true
 startsecs=1
 startretries=1000000
+stopsignal=INT
 stopasgroup=true
 killasgroup=true
 stopwaitsecs=10
@@ -113,17 +113,6 @@ def start_supervisord(services: Services) -> None:
     )
     if done.returncode:
         raise ServiceError(f"supervisord did not start: {done.stdout.decode(errors='replace').strip()}")
-
-
-def reload(services: Services) -> None:
-    """Tells each service to start workers with what its files say now, and to end the old ones (gunicorn's SIGHUP).
-
-    Returns when every service is ready. Raises ServiceError.
-    """
-    for status in statuses(services):
-        if status.pid:
-            os.kill(status.pid, signal.SIGHUP)
-    wait_ready(services)
 
 
 def stop(services: Services) -> None:

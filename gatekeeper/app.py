@@ -5,21 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import structlog
 from flask import Flask, Response, request
 
 from contract import logs, settings, web
 from contract.errors import BadRequest, GatekeeperError, Unavailable
 from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
+from contract.watched import SETTLED_S, Watched
 from gatekeeper import policy
 from gatekeeper.audit import AuditLog
+from gatekeeper.entrance import Entrance
 from gatekeeper.gate import Gate, Passage
+from gatekeeper.guesses import Guesses
 from gatekeeper.judge import Judge
 from gatekeeper.keys import KeyStore
 from gatekeeper.rates import Rates
+from gatekeeper.recording import Recorder
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies, Reply, Upstream
-from gatekeeper.watched import SETTLED_S, Watched
+
+log = structlog.get_logger()
 
 _READY_FOR_S = 1.0
 _PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
@@ -35,12 +41,31 @@ def create_app(config: Settings | None = None, upstream: Upstream | None = None)
     app = Flask("gatekeeper")
     web.install(app)
     proxies = upstream or Proxies(config)
-    keys = KeyStore(Path(config.keys))
-    judges = Watched("policy", Path(config.policy), lambda path: Judge(policy.load(path)), settled_s=SETTLED_S)
-    rates = Rates(Path(config.runtime_directory) / "rates")
-    _add_endpoint(app, Gate(keys, rates, judges, _audit_log(config)), proxies)
-    _add_state(app, keys, rates, proxies)
+    judges = Watched("policy", Path(config.policy), lambda path: _judge(path, config), settled_s=SETTLED_S)
+    entrance = _entrance(config)
+    _add_endpoint(app, Gate(entrance, judges, _audit_log(config), _recorder(config)), proxies)
+    _add_state(app, entrance, judges, proxies)
     return app
+
+
+def _entrance(config: Settings) -> Entrance:
+    shared = Path(config.runtime_directory)
+    keys, guesses, rates = KeyStore(Path(config.keys)), Guesses(shared / "guesses"), Rates(shared / "rates")
+    return Entrance(keys, guesses, rates, config.trusted_proxy)
+
+
+def _judge(path: Path, config: Settings) -> Judge:
+    rules = policy.load(path)
+    for name, role in rules.roles.items():
+        if role.report_only:
+            log.warning("policy_only_reports", role=name)
+        if role.record and config.records is None:
+            log.warning("policy_records_nowhere", role=name, reason="the gatekeeper's setting `records` is missing")
+    return Judge(rules)
+
+
+def _recorder(config: Settings) -> Recorder | None:
+    return Recorder(Path(config.records), most_bytes=config.records_file_bytes) if config.records else None
 
 
 def _audit_log(config: Settings) -> AuditLog | None:
@@ -85,14 +110,17 @@ def _add_endpoint(app: Flask, gate: Gate, upstream: Upstream) -> None:
         return _answer(reply)
 
 
-def _add_state(app: Flask, keys: KeyStore, rates: Rates, upstream: Upstream) -> None:
+def _add_state(app: Flask, entrance: Entrance, judges: Watched[Judge], upstream: Upstream) -> None:
     openapi = msgspec.json.encode(document())
 
     @app.get("/nodes")
     def nodes() -> Response:
-        key = keys.authenticate(request.headers.get("Authorization"))
-        leave = rates.take(key.name, key.limits)
+        key = entrance.authenticate()
+        judge = judges.current()
+        leave = entrance.take(key, judge.limits(key.role))
         try:
+            if expired := judge.expired(key.role):
+                raise expired.exception()
             known = [msgspec.json.decode(body, type=NodesAnswer) for body in upstream.get_each("/nodes")]
         finally:
             leave()

@@ -23,7 +23,15 @@ import msgspec
 import structlog
 
 from contract.errors import Unavailable
-from gatekeeper.audit_chain import BEGINNING, Link, begins_a_line, last_link, linked, rotated_files
+from gatekeeper.audit_chain import (
+    BEGINNING,
+    MOST_LINE_BYTES,
+    Link,
+    begins_a_line,
+    last_link,
+    linked,
+    rotated_files,
+)
 
 log = structlog.get_logger()
 
@@ -38,19 +46,25 @@ class AuditError(ValueError):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a request: who asked, what it was and what was decided. Never the key, never parameters.
 
-    `digest` names the statement without its literals; `code` and `rule` are those of the refusal.
+    `digest` names the statement without its literals; `reads`, `writes` and `defines` are its tables, as
+    schema.table. `code` and `rule` are those of the refusal; of what is only reported, `rule` and `detail` say what the
+    policy has against it.
     """
 
     request_id: str
     key: str
     role: str
-    verdict: Literal["allowed", "refused"]
+    verdict: Literal["allowed", "refused", "reported"]
     kind: str | None = None
     effect: str | None = None
     digest: str | None = None
     database: str | None = None
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    defines: tuple[str, ...] = ()
     code: str | None = None
     rule: str | None = None
+    detail: str | None = None
 
 
 class _Opening(msgspec.Struct, frozen=True):
@@ -172,6 +186,8 @@ class AuditLog:
     def _append(self, link: Link, content: Entry | _Opening) -> Link:
         size = os.fstat(self._file).st_size
         line, end = linked(link, _now(), msgspec.json.encode(content))
+        if len(line) > MOST_LINE_BYTES:  # its end would not be found again
+            raise AuditError(f"a line of {len(line)} bytes is too long")
         try:
             written = os.write(self._file, line)
         except OSError:

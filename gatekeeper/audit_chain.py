@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-# The longest line: every member is bounded, most by contract/messages.py.
-MOST_LINE_BYTES = 4096
+# The longest line names three times 200 tables (scopes.MAX_SOURCES), each by two names of 64 characters of 4 bytes.
+MOST_LINE_BYTES = 512 << 10
+_FIRST_LOOK = 8192
 _HASH = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n\Z')
 _HASH_BYTES = len(b',"hash":""}\n') + 64
 
@@ -61,11 +62,18 @@ def linked(before: Link, time: str, content: bytes) -> tuple[bytes, Link]:
 
 
 def last_link(file: int, size: int) -> tuple[Link | None, bytes]:
-    """The link of a file's last whole line, None where it has none, and the torn line after it."""
-    start = max(0, size - 2 * MOST_LINE_BYTES)
-    lines = os.pread(file, size - start, start).splitlines(keepends=True)
-    torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-    return (_link_of(lines[-1]) if lines else None), torn
+    """The link of a file's last whole line, None where it has none, and the torn line after it.
+
+    Looks at the file's end, and further back only where a line is long.
+    """
+    window = _FIRST_LOOK
+    while True:
+        start = max(0, size - window)
+        lines = os.pread(file, size - start, start).splitlines(keepends=True)
+        torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if len(lines) > 1 or start == 0 or window > 2 * MOST_LINE_BYTES:
+            return (_link_of(lines[-1]) if lines else None), torn
+        window *= 4
 
 
 def begins_a_line(torn: bytes) -> bool:

@@ -2,23 +2,27 @@
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import structlog
-from flask import request
 
 from contract import web
 from contract.errors import BadRequest, Forbidden, GatekeeperError
 from contract.implementations import canonical
 from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, ProxyRequest
-from gatekeeper import metrics
+from contract.watched import Watched
+from gatekeeper import guesses, metrics
 from gatekeeper.audit import AuditLog, Entry
-from gatekeeper.judge import Judge, Verdict
-from gatekeeper.keys import Key, KeyStore
+from gatekeeper.entrance import Entrance
+from gatekeeper.judge import Judge, Judged, Refusal, Verdict
+from gatekeeper.keys import Key
 from gatekeeper.policy import Role
-from gatekeeper.rates import Rates
-from gatekeeper.watched import Watched
+from gatekeeper.recording import Asked, Recorder
 
 log = structlog.get_logger()
+
+# A reported refusal's text, in characters: it may list many functions, and an audit log's line has a bound.
+_MOST_DETAIL = 500
 
 
 class Passage:
@@ -26,7 +30,9 @@ class Passage:
 
     def __init__(self) -> None:
         self.key: Key | None = None
-        self.verdict: Verdict | None = None
+        self.judged: Judged | None = None
+        self.verdict: Literal["allowed", "refused", "reported"] = "refused"
+        self.reported: Refusal | None = None  # what the policy has against a request that passes in report-only mode
         self.implementation: str | None = None
         self.accept = web.JSON
         self.leave: Callable[[], None] = lambda: None  # gives the place among the key's requests back
@@ -36,29 +42,59 @@ class Passage:
         """Writes the request's line and counts it."""
         elapsed = time.perf_counter() - self._started
         metrics.answered(status, code, elapsed)
+        if rule == guesses.RULE:
+            return  # one line a second is written for all of them
         log.info(
             "request",
             request_id=web.request_id(),
             key=self.key.name if self.key else None,
             implementation=self.implementation,
-            digest=self.verdict.digest if self.verdict else None,
-            verdict="allowed" if self.verdict else "refused",
-            rule=rule,
+            digest=self.judged.digest if self.judged else None,
+            verdict=self.verdict,
+            rule=rule or (self.reported.rule if self.reported else None),
+            **({"detail": self.reported.detail[:_MOST_DETAIL]} if self.reported else {}),
             node=node,
             status=status,
             code=code,
             ms=round(elapsed * 1000, 3),
         )
 
+    def entry(self, key: Key, refusal: GatekeeperError | None) -> Entry:
+        """The audit log's line. A detail is kept of the policy's own refusals alone: others may quote the statement."""
+        judged, reported = self.judged, self.reported
+        analysis = judged.analysis if judged else None
+        return Entry(
+            request_id=web.request_id(),
+            key=key.name,
+            role=key.role,
+            verdict=self.verdict,
+            kind=analysis.kind if analysis else None,
+            effect=analysis.effect if analysis else None,
+            digest=judged.digest if judged else None,
+            database=judged.database if judged else None,
+            reads=judged.reads if judged else (),
+            writes=judged.writes if judged else (),
+            defines=judged.defines if judged else (),
+            code=refusal.code if refusal else None,
+            rule=refusal.rule if refusal else reported.rule if reported else None,
+            detail=reported.detail[:_MOST_DETAIL] if reported and not refusal else None,
+        )
+
 
 class Gate:
     """Who may pass: the key, its limits, the judge's verdict, and the audit log's line, without which nobody passes."""
 
-    def __init__(self, keys: KeyStore, rates: Rates, judges: Watched[Judge], audit: AuditLog | None) -> None:
-        self._keys = keys
-        self._rates = rates
+    def __init__(
+        self,
+        entrance: Entrance,
+        judges: Watched[Judge],
+        audit: AuditLog | None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._entrance = entrance
         self._judges = judges
         self._audit = audit
+        self._recorder = recorder
 
     def admit(self, passage: Passage, read: Callable[[], EndpointRequest], *, read_only: bool) -> ProxyRequest:
         """The request as it is to be forwarded. Raises GatekeeperError for one that is not.
@@ -66,57 +102,74 @@ class Gate:
         One over the key's limits is not read, let alone judged, and leaves no line in the audit log. Whatever comes
         of it, `passage.leave` must be called when the request has been answered.
         """
-        key = passage.key = self._keys.authenticate(request.headers.get("Authorization"))
-        passage.leave = self._rates.take(key.name, key.limits)
+        key = passage.key = self._entrance.authenticate()
+        judge = self._judges.current()
+        passage.leave = self._entrance.take(key, judge.limits(key.role))
         try:
             passage.accept = web.negotiated()
-            forwarded = self._judged(passage, key.role, read(), read_only=read_only)
+            message = read()
+            verdict = self._judged(passage, judge, key.role, message, read_only=read_only)
         except GatekeeperError as error:
-            self._record(passage, key, error)
+            self._write(passage, key, error)
             raise
-        self._record(passage, key, None)
-        return forwarded
+        passage.verdict = "reported" if passage.reported else "allowed"
+        self._write(passage, key, None)
+        if passage.reported:
+            metrics.reported(passage.reported.rule)
+        return _forwarded(message, verdict, passage.implementation)
 
-    def _judged(self, passage: Passage, role: str, message: EndpointRequest, *, read_only: bool) -> ProxyRequest:
+    def _judged(
+        self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest, *, read_only: bool
+    ) -> Verdict:
         asked = canonical(message.implementation) if message.implementation else None
-        verdict = passage.verdict = self._judges.current().judge(role, message.query, message.database)
-        passage.implementation = _implementation(verdict.role, asked)
+        judged = passage.judged = judge.look(role_name, message.query, message.database)
+        objection = judged.objection
+        if role := judged.role:
+            passage.implementation = asked or role.default_implementation
+            objection = objection or _implementation(role, asked)
+            if role.record and self._recorder and judged.analysis:
+                self._recorder.record(
+                    _asked(role_name, judged, passage.implementation, message),
+                    judged.analysis,
+                    objection.rule if objection else None,
+                )
+        verdict = judged.outcome
+        if isinstance(verdict, Refusal):
+            raise verdict.exception()
+        if objection and not verdict.role.report_only:
+            raise objection.exception()
         if read_only and verdict.effect != "read":
             raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
-        return ProxyRequest(
-            query=message.query,
-            implementation=passage.implementation,
-            params=message.params,
-            database=verdict.database,
-            timeout_ms=min(message.timeout_ms or DEFAULT_TIMEOUT_MS, verdict.role.max_timeout_ms),
-            effect=verdict.effect,
-            max_rows=verdict.role.max_rows,
-            max_bytes=verdict.role.max_result_bytes,
-            max_affected_rows=verdict.role.max_affected_rows,
-        )
+        passage.reported = objection
+        return verdict
 
-    def _record(self, passage: Passage, key: Key, refusal: GatekeeperError | None) -> None:
-        if self._audit is None:
-            return
-        verdict = passage.verdict
-        self._audit.write(
-            Entry(
-                request_id=web.request_id(),
-                key=key.name,
-                role=key.role,
-                verdict="refused" if refusal else "allowed",
-                kind=verdict.kind if verdict else None,
-                effect=verdict.effect if verdict else None,
-                digest=verdict.digest if verdict else None,
-                database=verdict.database if verdict else None,
-                code=refusal.code if refusal else None,
-                rule=refusal.rule if refusal else None,
-            )
-        )
+    def _write(self, passage: Passage, key: Key, refusal: GatekeeperError | None) -> None:
+        if self._audit:
+            self._audit.write(passage.entry(key, refusal))
 
 
-def _implementation(role: Role, asked: str | None) -> str:
-    """The implementation that was asked for, or the role's default. Raises Forbidden for one that it may not use."""
-    if asked is not None and asked not in role.implementations:
-        raise Forbidden(f"the implementation {asked} is not open to this key", rule="implementation")
-    return asked or role.default_implementation
+def _implementation(role: Role, asked: str | None) -> Refusal | None:
+    """What the role has against the implementation that was asked for."""
+    if asked is None or asked in role.implementations:
+        return None
+    return Refusal(Forbidden, f"the implementation {asked} is not open to this key", "implementation")
+
+
+def _asked(role_name: str, judged: Judged, implementation: str, message: EndpointRequest) -> Asked:
+    names_database, names_implementation = message.database is not None, message.implementation is not None
+    return Asked(role_name, judged.database, names_database, implementation, names_implementation)
+
+
+def _forwarded(message: EndpointRequest, verdict: Verdict, asked: str | None) -> ProxyRequest:
+    role = verdict.role
+    return ProxyRequest(
+        query=message.query,
+        implementation=asked or role.default_implementation,
+        params=message.params,
+        database=verdict.database,
+        timeout_ms=min(message.timeout_ms or DEFAULT_TIMEOUT_MS, role.max_timeout_ms),
+        effect=verdict.effect,
+        max_rows=role.max_rows,
+        max_bytes=role.max_result_bytes,
+        max_affected_rows=role.max_affected_rows,
+    )

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from contract.serving import tls_options
+from contract.serving import HTTP_OPTIONS
 from contract.settings import load_named
+from contract.succession import has_predecessor, limit_takeover, retire_predecessor, say_failure
+from contract.tls import tls_options
 from gatekeeper.settings import Settings
 
 _settings = load_named("GATEKEEPER_CONFIG", Settings)
@@ -20,11 +22,11 @@ proc_name = _settings.name
 workers = _settings.workers
 worker_class = "contract.serving.Worker"
 worker_connections = 1_000
-keepalive = 75
-graceful_timeout = 10
 timeout = 60
-limit_request_line = 8_190
 loglevel = "warning"
+globals().update(HTTP_OPTIONS)
+post_worker_init = retire_predecessor
+on_exit = say_failure
 
 # The workers share their counts through files here; prometheus_client reads the variable when it is first imported.
 _counts = Path(_settings.runtime_directory) / "metrics"
@@ -33,13 +35,15 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_counts)
 
 
 def on_starting(_server: Any) -> None:
-    """Removes the counts that a killed gatekeeper left."""
-    for left in _counts.glob("*.db"):
-        left.unlink(missing_ok=True)
+    """Removes the counts that a killed gatekeeper left; a predecessor's workers still count in theirs."""
+    if not has_predecessor():
+        for left in _counts.glob("*.db"):
+            left.unlink(missing_ok=True)
 
 
-def when_ready(_server: Any) -> None:
+def when_ready(server: Any) -> None:
     """Serves the metrics of all workers from the master process."""
+    limit_takeover(server)
     from gatekeeper import metrics  # noqa: PLC0415 prometheus_client looks at the environment when it is imported
 
     if _settings.metrics_listen:

@@ -18,12 +18,11 @@ from typing import Annotated
 import msgspec
 
 from contract.errors import Unauthenticated
-from gatekeeper.rates import Limits
-from gatekeeper.watched import Watched
+from contract.watched import Watched
+from gatekeeper.rates import UNLIMITED, Limits
 
 _PREFIX = "gk_"
 _ROLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_UNLIMITED = Limits()
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -38,12 +37,12 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     allow, they have together.
     """
 
-    name: Annotated[str, msgspec.Meta(max_length=64)]
+    name: Annotated[str, msgspec.Meta(pattern=rf"^{_NAME.pattern}\Z")]
     role: Annotated[str, msgspec.Meta(pattern=rf"^{_ROLE.pattern}\Z")]
     hash: str
     created: str
     expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    limits: Limits = _UNLIMITED
+    limits: Limits = UNLIMITED
 
     def is_good(self, now: datetime) -> bool:
         """Whether the key counts at that time."""
@@ -54,7 +53,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: list[Key]
 
 
-def add(path: Path, name: str, role: str, *, lifetime: timedelta | None = None, limits: Limits = _UNLIMITED) -> str:
+def add(path: Path, name: str, role: str, *, lifetime: timedelta | None = None, limits: Limits = UNLIMITED) -> str:
     """Makes a key and keeps its hash. Returns the key, which can't be had again. Raises KeyStoreError.
 
     Without a `lifetime` it is good until it is revoked.

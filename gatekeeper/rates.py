@@ -1,9 +1,10 @@
-"""How much one key may ask: requests a second, and requests at once, over all workers of a gatekeeper together.
+"""How much may be asked: requests a second, and requests at once, over all workers of a gatekeeper together.
 
-What the workers share are small files in one directory, under locks that the kernel gives back when a process dies, so
-that a killed worker leaves nothing taken. A key's bucket is a file with one number, the time at which it will be full
-again (the generic cell rate algorithm, ITU-T I.371, annex A); each request under way holds the lock of one of the
-key's places. A key without limits costs nothing.
+A key has limits of its own, and shares those of its role with the role's other keys. What the workers share are small
+files in one directory, under locks that the kernel gives back when a process dies, so that a killed worker leaves
+nothing taken. A bucket is a file with one number, the time at which it will be full again (the generic cell rate
+algorithm, ITU-T I.371, annex A); each request under way holds the lock of one of the places. What has no limits costs
+nothing.
 """
 
 import fcntl
@@ -13,15 +14,16 @@ import random
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from contract.errors import RateLimited, Unavailable
 
-MOST_CONCURRENT = 256
+MOST_BURST: Final = 1_000_000
+MOST_CONCURRENT: Final = 256
 
 _TIME = struct.Struct("d")
 _SLACK_S = 1e-9  # for the rounding of sums of 1 / rate
@@ -30,60 +32,97 @@ _LOCK_PAUSE_S = 0.001
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a key may ask; None: as much as it wants.
+    """What a key, or all keys of a role together, may ask; None: as much as they want.
 
     `rate_per_second`: requests, in the long run; `burst`: how many of them at once after a pause, by default those of
     a second; `max_concurrent`: requests under way at the same time.
     """
 
     rate_per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
-    burst: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    burst: Annotated[int, msgspec.Meta(ge=1, le=MOST_BURST)] | None = None
     max_concurrent: Annotated[int, msgspec.Meta(ge=1, le=MOST_CONCURRENT)] | None = None
 
 
+UNLIMITED: Final = Limits()
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """Limits, and whose they are: those of one name of a kind are one budget."""
+
+    kind: Literal["key", "role"]
+    name: str
+    limits: Limits
+
+    def rule(self, rule: str) -> str:
+        """The name of a rule in an answer: that of a role's budget says so."""
+        return rule if self.kind == "key" else f"{self.kind}_{rule}"
+
+
 class Rates:
-    """Counts what the keys ask, in files below `directory`, which is made. `clock` gives seconds, for all processes."""
+    """Counts what is asked, in files below `directory`, which is made. `clock` gives seconds, for all processes."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
         self._clock = clock
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for kind in ("key", "role"):
+            (directory / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take(self, name: str, limits: Limits) -> Callable[[], None]:
-        """Takes what one request of the key needs; what is returned gives its place back, and must be called once.
+    def take(self, *budgets: Budget) -> Callable[[], None]:
+        """Takes what one request needs of each budget; what is returned gives the places back, and must be called once.
 
-        Raises RateLimited, with the seconds until the next request is taken, and Unavailable, when too many of the
-        key are under way.
+        Raises RateLimited, with the seconds until the next request is taken, and Unavailable, when too many are under
+        way. What one budget's rate refuses is counted in none. Budgets must always come in the same order of kinds.
         """
+        limited = [budget for budget in budgets if budget.limits != UNLIMITED]
+        if not limited:
+            return _nothing
         try:
-            if limits.rate_per_second is not None:
-                self._count(name, limits.rate_per_second, limits.burst or math.ceil(limits.rate_per_second))
-            return self._place(name, limits.max_concurrent) if limits.max_concurrent else _nothing
+            self._count([budget for budget in limited if budget.limits.rate_per_second is not None])
+            return self._places([budget for budget in limited if budget.limits.max_concurrent is not None])
         except OSError:
             raise Unavailable("the key's requests can't be counted", rule="rate") from None
 
-    def _count(self, name: str, rate: float, burst: int) -> None:
-        with _locked(self._directory / f"{name}.rate") as file:
-            stored = os.pread(file, _TIME.size, 0)
-            now = self._clock()
-            full_at = _TIME.unpack(stored)[0] if len(stored) == _TIME.size else now
-            full_at, wait_s = _counted(full_at, now, rate, burst)
-            os.pwrite(file, _TIME.pack(full_at), 0)
-        if wait_s > 0:
-            raise RateLimited("the key's rate is used up", rule="rate", retryable=True, retry_after_s=math.ceil(wait_s))
+    def _count(self, budgets: list[Budget]) -> None:
+        counted = []
+        with ExitStack() as locks:
+            for budget in budgets:
+                file = locks.enter_context(locked(self._directory / budget.kind / f"{budget.name}.rate"))
+                counted.append((file, self._counted(file, budget)))
+            for file, full_at in counted:
+                os.pwrite(file, _TIME.pack(full_at), 0)
 
-    def _place(self, name: str, places: int) -> Callable[[], None]:
+    def _counted(self, file: int, budget: Budget) -> float:
+        """When the budget's bucket will be full again with this request. Raises RateLimited where it is empty."""
+        stored = os.pread(file, _TIME.size, 0)
+        now = self._clock()
+        rate = budget.limits.rate_per_second or 0.0
+        full_at = _TIME.unpack(stored)[0] if len(stored) == _TIME.size else now
+        full_at, wait_s = counted(full_at, now, rate, budget.limits.burst or math.ceil(rate))
+        if wait_s > 0:
+            os.pwrite(file, _TIME.pack(full_at), 0)  # within what it can owe
+            detail, retry_after_s = f"the {budget.kind}'s rate is used up", math.ceil(wait_s)
+            raise RateLimited(detail, rule=budget.rule("rate"), retryable=True, retry_after_s=retry_after_s)
+        return full_at
+
+    def _places(self, budgets: list[Budget]) -> Callable[[], None]:
+        with ExitStack() as taken:
+            for budget in budgets:
+                taken.callback(_give_back, self._place(budget, budget.limits.max_concurrent or 0))
+            return taken.pop_all().close
+
+    def _place(self, budget: Budget, places: int) -> int:
         first = random.randrange(places)  # noqa: S311 any place does; a chance keeps the tries few
         for number in range(places):
-            path = self._directory / f"{name}.place{(first + number) % places}"
+            path = self._directory / budget.kind / f"{budget.name}.place{(first + number) % places}"
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if _lock(file):
-                return lambda: _give_back(file)
+                return file
             os.close(file)
-        raise Unavailable(f"{places} requests of this key are under way already", rule="max_concurrent")
+        detail = f"{places} requests of this {budget.kind} are under way already"
+        raise Unavailable(detail, rule=budget.rule("max_concurrent"))
 
 
-def _counted(full_at: float, now: float, rate: float, burst: int) -> tuple[float, float]:
+def counted(full_at: float, now: float, rate: float, burst: int) -> tuple[float, float]:
     """When the bucket will be full again with one request more, and 0; or as it was, and the seconds to wait for one.
 
     The time is first put within what the bucket can owe: clocks begin anew with the machine, and limits change.
@@ -104,7 +143,7 @@ def _give_back(file: int) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[int]:
+def locked(path: Path) -> Iterator[int]:
     """The open file, locked for threads and processes alike. Raises TimeoutError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_TIMEOUT_S

@@ -10,9 +10,11 @@ from contract.settings import Tls
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A gatekeeper's settings. `listen` is HOST:PORT, `proxies` are URLs, `policy` and `keys` are paths.
 
+    `trusted_proxy` is the address of the nginx before it: of its X-Forwarded-For the last entry is believed.
     `tls` is what it shows to proxies, not to clients: TLS at the edge is nginx's. `keys` must be readable by its
     owner only. `connections_per_proxy` bounds what each worker sends to each proxy at once. `audit` is the audit log's
-    path, none for no audit log; a file of it has about `audit_file_bytes` at most.
+    path, none for no audit log; a file of it has about `audit_file_bytes` at most. `records` is the path of what is
+    recorded of roles that have `record`, none for nothing; `records_file_bytes` bounds it.
     """
 
     name: str
@@ -27,5 +29,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_per_proxy: Annotated[int, msgspec.Meta(ge=1)] = 128
     audit: str | None = None
     audit_file_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 64 << 20
+    trusted_proxy: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f.:]+\Z")] | None = None
+    records: str | None = None
+    records_file_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 16 << 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: Tls | None = None

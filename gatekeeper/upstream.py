@@ -11,10 +11,14 @@ import msgspec
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.response import HTTPResponse
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed, causes
+from contract.idle import REUSED_WITHIN_S
 from contract.roles import dns_name
 from contract.settings import Tls
 from gatekeeper.settings import Settings
@@ -26,6 +30,8 @@ _LEFT_OUT_S = 1.0
 # The proxy answers at the deadline; this is for its answer's way.
 _GRACE_S = 1.0
 _CHUNK_BYTES = 32 << 10
+# How long a certificate and a key may be two that do not belong together.
+_REPLACED_WITHIN_S = 3.0
 # What ends an exchange before it begins: no connection, or not to a proxy.
 _UNSENT = (ConnectTimeoutError, NewConnectionError, CertificateError, ssl.SSLCertVerificationError)
 # A larger body is passed on in chunks.
@@ -158,8 +164,57 @@ class Chunks:
                 self.response.close()
 
 
+class _Plain(HTTPConnection):
+    """A connection that is used again only within REUSED_WITHIN_S: contract/idle.py has the rule."""
+
+    _heard_at = 0.0
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own has it
+        """The answer, from whose beginning on the connection counts as idle: that is never too late."""
+        response = super().getresponse()
+        self._heard_at = time.monotonic()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool may give it out again."""
+        return time.monotonic() - self._heard_at < REUSED_WITHIN_S and super().is_connected
+
+
+class _Secure(_Plain, HTTPSConnection):
+    """The same over TLS, with the certificate that is on the disk when it is made."""
+
+    def connect(self) -> None:
+        """Connects; again for a moment, while certificate and key are being replaced, one after the other."""
+        deadline = time.monotonic() + _REPLACED_WITHIN_S
+        while True:
+            try:
+                return super().connect()
+            except ssl.SSLError as error:
+                if error.reason != "KEY_VALUES_MISMATCH" or time.monotonic() > deadline:
+                    raise
+                self.close()
+                time.sleep(0.02)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
 class _Adapter(HTTPAdapter):
-    """Checks that the server is a proxy, by the role in its certificate, whatever its address."""
+    """Gives out connections that may still be used."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+
+class _SecureAdapter(_Adapter):
+    """Checks too that the server is a proxy, by the role in its certificate, whatever its address."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         name = dns_name("proxy")
@@ -172,10 +227,10 @@ def _session(url: str, settings: Settings) -> requests.Session:
     session.headers.clear()
     size = settings.connections_per_proxy
     if settings.tls is None:
-        session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=size))
+        session.mount(url, _Adapter(pool_connections=1, pool_maxsize=size))
     else:
         _present(session, settings.tls)
-        session.mount(url, _Adapter(pool_connections=1, pool_maxsize=size))
+        session.mount(url, _SecureAdapter(pool_connections=1, pool_maxsize=size))
     return session
 
 

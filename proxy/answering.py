@@ -12,6 +12,7 @@ from contract.errors import DeadlineExceeded, GatekeeperError, InternalError, Pr
 from contract.messages import Answer, ProxyRequest
 from contract.web import NDJSON
 from proxy import metrics, results
+from proxy.calls import call
 from proxy.connection import Connection, Rows
 from proxy.failures import ConnectionLost, translated
 from proxy.router import Done, Router
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 _STEP_BYTES = 256 << 10
 # What a write with RETURNING may give back; it is little, and must not fail for want of memory.
 _MOST_RETURNED_BYTES = 1 << 20
+# What a procedure may give back; set aside before it runs, since it may have committed by the time that it answers.
+_MOST_CALLED_BYTES = 4 << 20
 
 
 class Memory:
@@ -44,7 +47,7 @@ class Memory:
             self._free += size
 
 
-class _Share:
+class Share:
     """One answer's part of the memory."""
 
     def __init__(self, memory: Memory) -> None:
@@ -53,29 +56,28 @@ class _Share:
         self._used = 0
 
     def grow(self, size: int) -> None:
+        """Counts so many bytes more. Raises Unavailable."""
         self._used += size
         if self._used > self._taken + _STEP_BYTES:
             self._memory.take(self._used - self._taken)
             self._taken = self._used
 
     def give_back(self) -> None:
+        """Gives all of it back, and begins to count anew."""
         if self._taken:
             self._memory.give_back(self._taken)
+        self._taken = self._used = 0
 
 
 def collected(router: Router, request: ProxyRequest, request_id: str, max_bytes: int, memory: Memory) -> Answer:
     """Runs the request and gives its whole answer. Raises GatekeeperError."""
     started = time.perf_counter()
-    share = _Share(memory)
+    share = Share(memory)
     max_bytes = min(max_bytes, request.max_bytes or max_bytes)
 
     def work(connection: Connection, sql: str) -> Rows:
-        if request.effect == "read":
-            return connection.query(sql, request.max_rows, max_bytes, grow=share.grow)
-        returned_bytes = min(max_bytes, _MOST_RETURNED_BYTES)
-        if request.max_affected_rows is not None:
-            return connection.write(sql, request.max_rows, returned_bytes, request.max_affected_rows)
-        return connection.query(sql, request.max_rows, returned_bytes, to_the_end=True)
+        share.give_back()  # what an attempt took that failed
+        return _run(connection, sql, request, max_bytes, share)
 
     try:
         with router.admitted():
@@ -97,6 +99,22 @@ def collected(router: Router, request: ProxyRequest, request_id: str, max_bytes:
     )
     _record(request, done, request_id, answer.elapsed_ms, row_count=len(rows.rows))
     return answer
+
+
+def _run(connection: Connection, sql: str, request: ProxyRequest, max_bytes: int, share: Share) -> Rows:
+    """Runs the statement as its effect asks for, and collects what it gives."""
+    if request.effect == "read":
+        return connection.query(sql, request.max_rows, max_bytes, grow=share.grow)
+    if request.effect == "call":
+        called_bytes = min(max_bytes, _MOST_CALLED_BYTES)
+        share.grow(called_bytes)
+        return call(connection, sql, request.max_rows, called_bytes, request.max_affected_rows)
+    returned_bytes = min(max_bytes, _MOST_RETURNED_BYTES)
+    if request.effect == "schema":
+        return connection.define(sql, request.max_rows, returned_bytes)
+    if request.max_affected_rows is not None:
+        return connection.write(sql, request.max_rows, returned_bytes, request.max_affected_rows)
+    return connection.query(sql, request.max_rows, returned_bytes, to_the_end=True)
 
 
 class Streamed:

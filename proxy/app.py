@@ -65,7 +65,7 @@ def _add_endpoint(app: Flask, router: Router, config: Settings) -> None:
     def answer(message: ProxyRequest) -> Response:
         media_type = web.negotiated()
         try:
-            if media_type == web.JSON or message.effect == "write":
+            if media_type == web.JSON or message.effect != "read":
                 return whole(message, media_type)
             streamed = Streamed(router, message, web.request_id())
         except GatekeeperError as error:

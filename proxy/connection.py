@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pymysql
 from pymysql.connections import Connection as DriverConnection
-from pymysql.constants import COMMAND
+from pymysql.constants import COMMAND, SERVER_STATUS
 
 from contract.errors import Forbidden
 from contract.messages import DEFAULT_TIMEOUT_MS, Column
@@ -33,11 +33,18 @@ def _free(_size: int) -> None:
 
 
 class Login(msgspec.Struct, frozen=True):
-    """Who connects: an account, and whether its session may only read."""
+    """Who connects: an account, and what its session is.
+
+    `limited`: the server ends what takes longer than it may. `autocommit`: each statement is a transaction; without
+    it, rows that are changed are rolled back with the next reset. `more_modes`: besides SQL_MODE.
+    """
 
     user: str
     password: str
-    read_only: bool
+    read_only: bool = False
+    limited: bool = True
+    autocommit: bool = True
+    more_modes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, read_only={self.read_only}, password hidden)"
@@ -81,6 +88,7 @@ class Connection:
         )
         self._driver = driver
         self._database: str | None = None
+        self._limited = login.limited
         self._timeout_ms = DEFAULT_TIMEOUT_MS
         self._unread = 0
         self.generation = 0
@@ -127,14 +135,16 @@ class Connection:
         """Sets the default schema and the time limit for what comes next.
 
         Another schema than last time costs a round trip: were it sent together with the statement, a refused schema
-        would leave the statement to run in the one before. `timeout_ms` is enforced by the server, and by the
-        socket's time-out shortly after; it is sent together with the statement.
+        would leave the statement to run in the one before. `timeout_ms` is enforced by the server, unless the login
+        is not limited, and by the socket's time-out shortly after; it is sent together with the statement.
         """
         schema = database or (_NO_SCHEMA if self._database else None)
         if schema is not None and schema != self._database:
             self._driver.select_db(schema)
             self._database = schema
-        if timeout_ms != self._timeout_ms:
+        if timeout_ms != self._timeout_ms and not self._limited:
+            self._set_timeout(timeout_ms)
+        elif timeout_ms != self._timeout_ms:
             limit = f"SET {_time_setting(timeout_ms, mariadb=self._mariadb)}".encode()
             self._driver._write_bytes(_packet(COMMAND.COM_QUERY, limit))
             self._unread += 1
@@ -155,19 +165,7 @@ class Connection:
         `to_the_end` reads what is cut off, too: a write with RETURNING that is not read to its end is rolled back.
         `grow` is called with the size of each row, in bytes, and may raise.
         """
-        answering = self.start(sql)
-        rows: list[tuple[Any, ...]] = []
-        size, count, truncated = 0, 0, False
-        for row, row_bytes in answering.rows():
-            size += row_bytes
-            count += 1
-            truncated = truncated or len(rows) == max_rows or size > max_bytes
-            if not truncated:
-                grow(row_bytes)
-                rows.append(row)
-            elif not to_the_end:
-                break
-        return Rows(answering.columns, rows, answering.affected_rows, answering.last_insert_id, truncated, count)
+        return self.start(sql).collect(max_rows, max_bytes, to_the_end=to_the_end, grow=grow)
 
     def write(self, sql: str, max_rows: int, max_bytes: int, max_affected_rows: int) -> Rows:
         """Runs a write that may change so many rows; one that changes more is rolled back. Raises Forbidden then."""
@@ -183,6 +181,21 @@ class Connection:
                 outcome="rolled_back",
             )
         self.query("COMMIT", 1, 1)
+        return rows
+
+    def define(self, sql: str, max_rows: int, max_bytes: int) -> Rows:
+        """Runs DDL, which commits by itself. Raises Forbidden for what leaves a transaction open: that changed rows.
+
+        For a login without autocommit.
+        """
+        rows = self.query(sql, max_rows, max_bytes, to_the_end=True)
+        if self._driver.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            self.query("ROLLBACK", 1, 1)
+            raise Forbidden(
+                "this is no definition, but changes rows; it was rolled back",
+                rule="not_a_definition",
+                outcome="rolled_back",
+            )
         return rows
 
     def _start_pipelined(self, sql: str) -> "Answering":
@@ -230,6 +243,30 @@ class Answering:
                 return
             yield result._read_row_from_packet(packet), len(packet.get_all_data())
 
+    def collect(
+        self, max_rows: int, max_bytes: int, *, to_the_end: bool = False, grow: Callable[[int], None] = _free
+    ) -> Rows:
+        """The rows, as Connection.query describes."""
+        rows: list[tuple[Any, ...]] = []
+        size, count, truncated = 0, 0, False
+        for row, row_bytes in self.rows():
+            size += row_bytes
+            count += 1
+            truncated = truncated or len(rows) == max_rows or size > max_bytes
+            if not truncated:
+                grow(row_bytes)
+                rows.append(row)
+            elif not to_the_end:
+                break
+        return Rows(self.columns, rows, self.affected_rows, self.last_insert_id, truncated, count)
+
+    def following(self) -> "Answering | None":
+        """The next result of a CALL, once this one was read to its end; None after the last."""
+        if not self._result.has_next:
+            return None
+        self._driver._read_query_result(unbuffered=True)
+        return Answering(self._driver)
+
 
 def _packet(command: int, payload: bytes) -> bytes:
     """A command as one packet of the protocol; only for payloads under 16 MiB, which the limit on bodies ensures."""
@@ -241,17 +278,21 @@ def _pin(login: Login, *, mariadb: bool) -> bytes:
     read_only = "tx_read_only" if mariadb else "transaction_read_only"
     settings = (
         "NAMES utf8mb4",
-        f"SESSION sql_mode = '{SQL_MODE}'",
+        f"SESSION sql_mode = '{','.join((SQL_MODE, *login.more_modes))}'",
         "SESSION time_zone = '+00:00'",
         "SESSION sql_auto_is_null = 0",
-        "SESSION autocommit = 1",
+        f"SESSION autocommit = {int(login.autocommit)}",
         f"SESSION {read_only} = {int(login.read_only)}",
     )
-    return f"SET {', '.join(settings)}, {_time_setting(DEFAULT_TIMEOUT_MS, mariadb=mariadb)}".encode()
+    limit = _time_setting(DEFAULT_TIMEOUT_MS if login.limited else 0, mariadb=mariadb)
+    return f"SET {', '.join(settings)}, {limit}".encode()
 
 
 def _time_setting(timeout_ms: int, *, mariadb: bool) -> str:
-    """max_statement_time is in seconds and for all statements; MySQL's max_execution_time is in ms and for SELECT."""
+    """max_statement_time is in seconds and for all statements; MySQL's max_execution_time is in ms and for SELECT.
+
+    0 ms: no limit.
+    """
     if mariadb:
         return f"SESSION max_statement_time = {timeout_ms / 1000}"
     return f"SESSION max_execution_time = {timeout_ms}"

@@ -1,18 +1,20 @@
 """The border to the driver: its errors become ours, with what is known of the statement's effect."""
 
 import re
-from typing import Literal
 
 import pymysql
 
 from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
-from proxy.engines import ENGINES, Engine, error_class
-
-Effect = Literal["read", "write"]
+from contract.messages import Runnable
+from proxy.calls import NotUndone
+from proxy.engines import ENGINES, Engine, ErrorClass, error_class
 
 _GONE_BEFORE_SENDING = 2006  # CR_SERVER_GONE_ERROR: the driver raises it when writing to the socket fails
 # Errors of the client's side of the protocol (MySQL 9 source, include/errmsg.h): the connection is of no more use.
 _CLIENT_ERRORS = range(2000, 3000)
+# A DROP of several names the one that it can't drop, and those before it are gone (MariaDB 10.11.19): 1051 and 4092 no
+# such table or view, 4091 sequence, 1217 and 1451 a foreign key refers to it.
+_DROPPED_IN_PART = frozenset({1051, 1217, 1451, 4091, 4092})
 
 # MySQL names the account, its host and its own in some errors (1142, 1143, 1044): not the caller's affair.
 _ACCOUNT = re.compile(r"(?:for |to )?user '[^']*'@'[^']*'")
@@ -21,11 +23,11 @@ _ACCOUNT = re.compile(r"(?:for |to )?user '[^']*'@'[^']*'")
 class NotSent(Exception):
     """Nothing of the statement has reached the server."""
 
-    def again(self, _effect: Effect) -> bool:
+    def again(self, _effect: Runnable) -> bool:
         """Another node may be tried, for any statement."""
         return True
 
-    def final(self, _effect: Effect) -> GatekeeperError:
+    def final(self, _effect: Runnable) -> GatekeeperError:
         """What the caller is told when nothing more is tried."""
         return Unavailable(f"no node could be used: {self}", rule="no_healthy_node")
 
@@ -37,11 +39,11 @@ class TemporaryFailure(Exception):
         super().__init__(refusal.detail)
         self._refusal = refusal
 
-    def again(self, _effect: Effect) -> bool:
+    def again(self, _effect: Runnable) -> bool:
         """It may be run again, for any statement."""
         return True
 
-    def final(self, _effect: Effect) -> GatekeeperError:
+    def final(self, _effect: Runnable) -> GatekeeperError:
         """What the caller is told when nothing more is tried."""
         return self._refusal
 
@@ -49,11 +51,11 @@ class TemporaryFailure(Exception):
 class ConnectionLost(Exception):
     """The connection ended before the answer did."""
 
-    def again(self, effect: Effect) -> bool:
+    def again(self, effect: Runnable) -> bool:
         """Only a read may be run again: a write may have taken effect."""
         return effect == "read"
 
-    def final(self, effect: Effect) -> GatekeeperError:
+    def final(self, effect: Runnable) -> GatekeeperError:
         """What the caller is told when nothing more is tried."""
         return UpstreamFailed(
             "the node was lost before it answered", outcome=_lost_outcome(effect), retryable=effect == "read"
@@ -63,7 +65,7 @@ class ConnectionLost(Exception):
 Failure = NotSent | TemporaryFailure | ConnectionLost
 
 
-def translated(engine: Engine | None, error: Exception, effect: Effect) -> Failure | GatekeeperError:
+def translated(engine: Engine | None, error: Exception, effect: Runnable) -> Failure | GatekeeperError:
     """Our error for one that the driver raised while a statement ran.
 
     NotSent, TemporaryFailure or ConnectionLost, which may be tried again, or a GatekeeperError, which is final.
@@ -75,24 +77,32 @@ def translated(engine: Engine | None, error: Exception, effect: Effect) -> Failu
         if "timed out" in str(error):
             return DeadlineExceeded("the statement did not end in time", outcome=_lost_outcome(effect))
         return ConnectionLost("the connection was lost")
-    return _refusal(engine or ENGINES["standalone"], error, errno)
+    return _refusal(engine or ENGINES["standalone"], error, errno, effect)
 
 
-def _refusal(engine: Engine, error: Exception, errno: int) -> Failure | GatekeeperError:
-    kind = error_class(engine, errno)
+def _refusal(engine: Engine, error: Exception, errno: int, effect: Runnable) -> Failure | GatekeeperError:
+    kind = error_class(engine, errno, str(error.args[-1]))
+    outcome = _refused_outcome(kind, error, errno, effect)
     if kind == "timeout":
-        return DeadlineExceeded("the statement was ended at its time limit", outcome="rolled_back", mysql_errno=errno)
+        return DeadlineExceeded("the statement was ended at its time limit", outcome=outcome, mysql_errno=errno)
     if kind == "lost":
         return ConnectionLost(f"the server ended the connection with error {errno}")
+    passes = kind == "temporary" and outcome == "rolled_back"
     refusal = DatabaseRefused(
         _ACCOUNT.sub("for this account", str(error.args[-1])),
-        outcome="rolled_back",
-        retryable=kind == "temporary",
+        outcome=outcome,
+        retryable=passes,
         mysql_errno=errno,
         sqlstate=getattr(error, "sqlstate", None),
     )
-    return TemporaryFailure(refusal) if kind == "temporary" else refusal
+    return TemporaryFailure(refusal) if passes else refusal
 
 
-def _lost_outcome(effect: Effect) -> Outcome:
+def _refused_outcome(kind: ErrorClass, error: Exception, errno: int, effect: Runnable) -> Outcome:
+    """What an error of the server leaves behind: nothing, but for a call that can't be undone, and for some DDL."""
+    in_part = effect == "schema" and (kind != "permanent" or errno in _DROPPED_IN_PART)
+    return "unknown" if in_part or isinstance(error, NotUndone) else "rolled_back"
+
+
+def _lost_outcome(effect: Runnable) -> Outcome:
     return "rolled_back" if effect == "read" else "unknown"

@@ -3,8 +3,12 @@
 One process, so that pools and measurements are one; docs/benchmarks.md has why gevent.
 """
 
-from contract.serving import tls_context, tls_options
+from typing import Any
+
+from contract.serving import HTTP_OPTIONS
 from contract.settings import load_named
+from contract.succession import has_predecessor, limit_takeover, retire_predecessor, say_failure
+from contract.tls import tls_context, tls_options
 from proxy.settings import Settings
 
 _settings = load_named("PROXY_CONFIG", Settings)
@@ -14,11 +18,19 @@ proc_name = _settings.name
 workers = 1
 worker_class = "contract.serving.Worker"
 worker_connections = 1_000
-# A gatekeeper keeps its connections; one that the proxy closed first could cost a request.
-keepalive = 3_600
-graceful_timeout = 10
 timeout = 60
-limit_request_line = 8_190
 loglevel = "warning"
 ssl_context = tls_context
-globals().update(tls_options(_settings.tls, _settings.listen))
+when_ready = limit_takeover
+on_exit = say_failure
+globals().update(HTTP_OPTIONS | tls_options(_settings.tls, _settings.listen))
+
+# How long a new process waits for a node before it takes over without one: the old one has no more, perhaps.
+_NODES_WITHIN_S = 15.0
+
+
+def post_worker_init(worker: Any) -> None:
+    """Takes over from a predecessor when a node is up, or none is to be had."""
+    if has_predecessor():
+        worker.wsgi.extensions["cluster"].wait(_NODES_WITHIN_S)
+    retire_predecessor(worker)

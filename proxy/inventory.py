@@ -2,24 +2,21 @@
 
 from pathlib import Path
 
-import structlog
-
-from contract.inventory import InventoryError, Machine, load
-
-log = structlog.get_logger()
+from contract.inventory import Machine, load
+from contract.watched import SETTLED_S, Watched
 
 
 class Inventory:
-    """The machines in the file. Raises InventoryError when the first reading fails.
-
-    `problem` says why a changed file was refused while the last good one serves; None when all is well.
-    """
+    """The machines in the file. Raises InventoryError when the first reading fails."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._signature = self._stat()
-        self.machines: tuple[Machine, ...] = load(path)
-        self.problem: str | None = None
+        self._file = Watched("inventory", path, load, settled_s=SETTLED_S)
+        self.machines: tuple[Machine, ...] = self._file.current()
+
+    @property
+    def problem(self) -> str | None:
+        """Why a changed file was refused while the last good one serves; None when all is well."""
+        return self._file.problem
 
     def get_server_info(self, name: str) -> Machine:
         """The machine of that name. Raises KeyError."""
@@ -29,25 +26,6 @@ class Inventory:
         raise KeyError(name)
 
     def refresh(self) -> bool:
-        """Reads the file again if it has changed; True when there are other machines now."""
-        signature = self._stat()
-        if signature == self._signature:
-            return False
-        self._signature = signature
-        try:
-            machines = load(self._path)
-        except InventoryError as error:
-            self.problem = str(error)
-            log.error("inventory_refused", reason=self.problem)
-            return False
-        changed = machines != self.machines
-        self.machines, self.problem = machines, None
-        log.info("inventory_read", machines=len(machines), changed=changed)
-        return changed
-
-    def _stat(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        """Looks at the file; True when there are other machines now."""
+        before, self.machines = self.machines, self._file.current()
+        return self.machines != before

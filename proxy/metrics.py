@@ -1,21 +1,16 @@
 """What Prometheus reads on the port that `metrics_listen` names; docs/operations.md lists the names."""
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-import structlog
 from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from contract.messages import NodeStatus
 from contract.settings import split_address
+from contract.succession import when_free
 
-log = structlog.get_logger()
-
-_BIND_TRIES = 60
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 _duration = Histogram(
@@ -69,16 +64,5 @@ class NodeCollector(Collector):
 def serve(listen: str, statuses: Callable[[], Sequence[NodeStatus]]) -> None:
     """Answers `/metrics` on HOST:PORT, in a thread, as soon as a worker that is just ending has left the port."""
     REGISTRY.register(NodeCollector(statuses))
-    threading.Thread(target=_serve, args=split_address(listen), name="metrics", daemon=True).start()
-
-
-def _serve(host: str, port: int) -> None:
-    for _ in range(_BIND_TRIES):
-        try:
-            start_http_server(port, host)
-        except OSError as error:
-            reason = error.strerror
-            time.sleep(1)
-        else:
-            return
-    log.error("no_metrics", reason=reason)
+    host, port = split_address(listen)
+    when_free(lambda: start_http_server(port, host), "metrics")

@@ -2,15 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
 
 import msgspec
 import pymysql
 import structlog
 
 from contract.inventory import Machine
-from contract.messages import NodeStatus
+from contract.messages import NodeStatus, Runnable
 from proxy.connection import Connection, Login
 from proxy.engines import Engine
 from proxy.health import Health
@@ -26,6 +25,8 @@ _PINGS = 3
 _PROBE_TIMEOUT_MS = 1_000
 # A tunnel takes all statements in it along when it is dropped: one slow answer is no reason yet.
 _SILENT_PROBES_TO_DROP = 2
+# Of the pool's size at most: two proxies must find place within the accounts' limits (deploy/engines/mariadb.py).
+_MOST_CONNECTIONS: Mapping[Runnable, int] = {"call": 8, "schema": 3}
 
 # What an attempt to reach a node can raise: none of these has sent a statement.
 UNREACHABLE = (pymysql.MySQLError, OSError, TunnelError)
@@ -60,14 +61,8 @@ class Node:
         self._connect_timeout_s = settings.connect_timeout_ms / 1000
         self._probe_connection: Connection | None = None
         self._silent_probes = 0
-        self._logins = {
-            "read": Login(accounts.reader_user, accounts.reader_password, read_only=True),
-            "write": Login(accounts.writer_user, accounts.writer_password, read_only=False),
-        }
-        self.pools = {
-            "read": Pool(lambda timeout_s: self._connect("read", timeout_s), settings.pool_size),
-            "write": Pool(lambda timeout_s: self._connect("write", timeout_s), settings.pool_size),
-        }
+        self._logins = logins(accounts, engine)
+        self.pools = {effect: self._pool(effect, settings.pool_size) for effect in self._logins}
         self._link = Link(machine, make_tunnel, self._forget_connections)
 
     @property
@@ -78,7 +73,7 @@ class Node:
     @property
     def in_flight(self) -> int:
         """Requests that hold a connection to this node now."""
-        return self.pools["read"].in_use + self.pools["write"].in_use
+        return sum(pool.in_use for pool in self.pools.values())
 
     def probe(self) -> None:
         """Looks after the tunnel, asks the node for an answer and for the engine's state, and judges its health.
@@ -102,14 +97,23 @@ class Node:
         self._become(self.health.suspected(reason))
         self.suspected()
 
-    def kill(self, thread_id: int, effect: Literal["read", "write"]) -> None:
-        """Ends a statement that nobody waits for, on a new connection of the same account. Best effort."""
+    def kill(self, thread_id: int, effect: Runnable) -> None:
+        """Ends a statement that nobody waits for, on a new connection of the same account. Best effort.
+
+        DDL goes on where ending it would leave the nodes with different schemas.
+        """
+        if effect == "schema" and not self._engine.ends_schema_changes:
+            return
         with contextlib.suppress(*UNREACHABLE):
             connection = self._connect(effect, self._connect_timeout_s)
             try:
                 connection.query(f"KILL QUERY {thread_id}", 1, 1)
             finally:
                 connection.close()
+
+    def close_idle(self) -> None:
+        """Closes the connections that no request holds, and the others when they come back. The tunnel stays."""
+        self._forget_connections()
 
     def close(self) -> None:
         """Closes the tunnel and all connections."""
@@ -132,7 +136,11 @@ class Node:
             detail=health.detail,
         )
 
-    def _connect(self, effect: Literal["read", "write"], timeout_s: float) -> Connection:
+    def _pool(self, effect: Runnable, pool_size: int) -> Pool:
+        size = min(pool_size, _MOST_CONNECTIONS.get(effect, pool_size))
+        return Pool(lambda timeout_s: self._connect(effect, timeout_s), size)
+
+    def _connect(self, effect: Runnable, timeout_s: float) -> Connection:
         end = self._link.end
         if end is None:
             raise TunnelError("there is no tunnel to the node at the moment")
@@ -177,6 +185,25 @@ class Node:
         connection, self._probe_connection = self._probe_connection, None
         if connection is not None:
             connection.close()
+
+
+def logins(accounts: Accounts, engine: Engine) -> Mapping[Runnable, Login]:
+    """The account of each effect, and what its session is.
+
+    NO_DIR_IN_CREATE: a table's files go nowhere else, whatever DATA DIRECTORY says.
+    """
+    return {
+        "read": Login(accounts.reader_user, accounts.reader_password, read_only=True),
+        "write": Login(accounts.writer_user, accounts.writer_password),
+        "call": Login(accounts.caller_user, accounts.caller_password),
+        "schema": Login(
+            accounts.builder_user,
+            accounts.builder_password,
+            limited=engine.ends_schema_changes,
+            autocommit=False,
+            more_modes=("NO_DIR_IN_CREATE",),
+        ),
+    }
 
 
 def describe(error: Exception) -> str:

@@ -33,8 +33,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-# Longer statements are cut anew each time, so that the memory of all is at most some 16 MB.
+# Longer statements, and those with more placeholders, are cut anew each time, so that the memory of all is at most some
+# 40 MB.
 _MOST_REMEMBERED = 4096
+_MOST_PLACEHOLDERS = 64
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -46,7 +48,8 @@ class Template(msgspec.Struct, frozen=True):
 
 def template(query: str) -> Template:
     """The query, cut at its placeholders. Raises InvalidParameters for one that the server would read differently."""
-    return _remembered(query) if len(query) <= _MOST_REMEMBERED else _cut(query)
+    few = len(query) <= _MOST_REMEMBERED and query.count("?") + query.count(":") <= _MOST_PLACEHOLDERS
+    return _remembered(query) if few else _cut(query)
 
 
 def _cut(query: str) -> Template:

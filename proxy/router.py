@@ -4,8 +4,9 @@ What happens after a failure depends on what is known of the statement's effect:
 
     the connection could not be had, or the statement not be sent     not executed    another node, any statement
     the engine calls the error temporary (proxy/engines.py)           rolled back     again, after a pause
-    the connection was lost before the answer                         unknown         another node, reads only
+    the connection was lost before the answer                         unknown         another node, reads only, once
     a time limit                                                      rolled back or unknown      no more tries
+    a call whose procedure committed (proxy/calls.py), DDL in part    unknown         no more tries
     any other error of the database                                   rolled back     no more tries
 """
 
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 import pymysql
@@ -22,8 +23,8 @@ import structlog
 
 from contract.errors import DeadlineExceeded, GatekeeperError, Unavailable
 from contract.implementations import DIRECT_HIT
-from contract.messages import ProxyRequest
-from proxy import strategies
+from contract.messages import ProxyRequest, Runnable
+from proxy import openings, strategies
 from proxy.cluster import Cluster
 from proxy.connection import Connection
 from proxy.failures import ConnectionLost, Failure, NotSent, TemporaryFailure, translated
@@ -35,9 +36,13 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 _MOST_ATTEMPTS = 10
+# A statement that makes a server crash must not be carried from node to node.
+_MOST_LOSSES = 1
 _PAUSE_S = (0.005, 0.5)
 # How long a request waits for a node that has failed just now and is being looked at.
 _PATIENCE_S = 3.0
+# 1045: wrong password, or no such account; 1203 and 1226: its connections are used up.
+_ACCOUNT_REFUSED = frozenset({1045, 1203, 1226})
 
 Result = TypeVar("Result")
 
@@ -46,7 +51,7 @@ class Lease(msgspec.Struct):
     """A node's connection while a request has it."""
 
     node: Node
-    effect: Literal["read", "write"]
+    effect: Runnable
     connection: Connection
 
     def release(self) -> None:
@@ -92,10 +97,11 @@ class Router:
 
         The caller releases the lease. Raises GatekeeperError.
         """
+        openings.check(request.query, request.effect)
         sql = bind(request.query, request.params)
         deadline = time.monotonic() + request.timeout_ms / 1000
         tried: set[str] = set()
-        attempt = 1
+        attempt, losses = 1, 0
         while True:
             node = self._choose(request, tried, deadline)
             try:
@@ -104,7 +110,8 @@ class Router:
             except (NotSent, TemporaryFailure, ConnectionLost) as failure:
                 log.info("attempt_failed", node=node.name, attempt=attempt, reason=str(failure))
                 error = failure.final(request.effect)
-                if not failure.again(request.effect) or attempt == _MOST_ATTEMPTS:
+                losses += isinstance(failure, ConnectionLost)
+                if not failure.again(request.effect) or attempt == _MOST_ATTEMPTS or losses > _MOST_LOSSES:
                     raise error from None
                 tried.add(node.name)
                 _pause(failure, attempt, deadline, error)
@@ -115,7 +122,7 @@ class Router:
         while True:
             nodes = self._candidates(request, tried)
             if nodes:
-                to_manager = request.effect == "write" and self._settings.writes == "manager"
+                to_manager = request.effect != "read" and self._settings.writes == "manager"
                 return strategies.choose(DIRECT_HIT if to_manager else request.implementation, nodes)
             if time.monotonic() >= patience or not self._cluster.hopeful():
                 raise Unavailable("no healthy node", rule="no_healthy_node")
@@ -123,7 +130,7 @@ class Router:
 
     def _candidates(self, request: ProxyRequest, tried: set[str]) -> Sequence[Node]:
         nodes = self._cluster.fit(but=tried) or self._cluster.fit()
-        if request.effect == "write" and not self._cluster.engine.several_writers:
+        if request.effect != "read" and not self._cluster.engine.several_writers:
             return [node for node in nodes if node.role != "data"]
         return nodes
 
@@ -166,7 +173,8 @@ def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
         if time.monotonic() >= deadline:
             # The request was in a hurry; that is no reason to suspect the node.
             raise DeadlineExceeded("the time passed before the statement was sent") from None
-        node.failed(describe(error))
+        if not _of_the_account(error):
+            node.failed(describe(error))
         raise NotSent(describe(error)) from None
     lease = Lease(node, request.effect, connection)
     left_ms = max(1, int((deadline - time.monotonic()) * 1000 + 0.999))
@@ -177,6 +185,11 @@ def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
     except pymysql.MySQLError as error:
         raise _not_set(lease, error) from None
     return lease
+
+
+def _of_the_account(error: Exception) -> bool:
+    """Whether the server refuses this account alone: a node is not suspect for that."""
+    return isinstance(error, pymysql.MySQLError) and bool(error.args) and error.args[0] in _ACCOUNT_REFUSED
 
 
 def _not_set(lease: Lease, error: pymysql.MySQLError) -> Failure | GatekeeperError:

@@ -14,11 +14,11 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A proxy's settings. Addresses are HOST:PORT, the rest of the names are paths.
 
-    `pool_size`: connections per node and account. `max_in_flight`: requests at once; one more is answered 503.
-    `max_answer_bytes`: of one JSON answer, `max_collected_bytes`: of all that are being collected, as the server sends
-    them; a stream counts for neither. `writes`: `manager` sends them to the manager while it is up, `any` to the nodes
-    that the implementation chooses. `accounts` must be readable by its owner only. `tls` may be left out on a loopback
-    address only.
+    `pool_size`: connections per node and account, fewer for calls and DDL (proxy/node.py). `max_in_flight`: requests at
+    once; one more is answered 503. `max_answer_bytes`: of one JSON answer, `max_collected_bytes`: of all that are being
+    collected, as the server sends them; a stream counts for neither. `writes`: `manager` sends all but reads to the
+    manager while it is up, `any` to the nodes that the implementation chooses. `accounts` must be readable by its owner
+    only. `tls` may be left out on a loopback address only.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssh_key: str
     known_hosts: str
     runtime_directory: str
-    engine: Literal["galera", "standalone"]
+    engine: Literal["galera", "ndb", "standalone"]
     metrics_listen: str | None = None
     tunnel: Literal["openssh", "sshtunnel"] = "openssh"
     writes: Literal["manager", "any"] = "manager"
@@ -43,15 +43,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The two database accounts: one that may only read, one that may change the application's rows."""
+    """The database accounts, one for each effect: reads, writes, calls of procedures, changes of the schema."""
 
     reader_user: str
     reader_password: str
     writer_user: str
     writer_password: str
+    caller_user: str
+    caller_password: str
+    builder_user: str
+    builder_password: str
 
     def __repr__(self) -> str:
-        return f"Accounts(reader_user={self.reader_user!r}, writer_user={self.writer_user!r}, passwords hidden)"
+        users = (self.reader_user, self.writer_user, self.caller_user, self.builder_user)
+        return f"Accounts({', '.join(map(repr, users))}, passwords hidden)"
 
 
 def accounts_of(of: Settings) -> Accounts:

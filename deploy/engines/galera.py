@@ -66,7 +66,7 @@ class Galera(msgspec.Struct, frozen=True):
                 # A donor of a full transfer takes no writes meanwhile, so the manager is the last to be asked.
                 "wsrep_sst_donor": '"' + "".join(f"{peer.name}," for peer in peers if peer.role == "data") + '"',
                 "wsrep_slave_threads": 4,
-                "wsrep_provider_options": f'"{_provider_options(server)}"',
+                "wsrep_provider_options": f'"{provider_options(server)}"',
             },
         )
 
@@ -102,7 +102,8 @@ class Galera(msgspec.Struct, frozen=True):
         return re.sub(r"(?m)^safe_to_bootstrap:.*$", "safe_to_bootstrap: 1", state)
 
 
-def _provider_options(server: Server) -> str:
+def provider_options(server: Server) -> str:
+    """The replication provider's options, as wsrep_provider_options takes them."""
     options = {
         "gcache.size": "64M",
         "gmcast.listen_addr": f"tcp://{server.address}:{server.group_port}",

@@ -1,8 +1,10 @@
 """What every engine made of MariaDB servers shares: the option file's common part, and the application's accounts."""
 
+import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -11,33 +13,62 @@ from deploy.engines.interface import Server
 SERVER_PROGRAM = "/usr/sbin/mariadbd"
 INSTALL_PROGRAM = "/usr/bin/mariadb-install-db"
 
-READER = "gk_reader"
-WRITER = "gk_writer"
 # sshd connects from 127.0.0.1 to every address in 127.0.0.0/8: that is the loopback route's source address.
 _HOST = "127.0.0.1"
-_RIGHTS = {READER: "SELECT", WRITER: "SELECT, INSERT, UPDATE, DELETE"}
 MAX_CONNECTIONS = 200
-# Two accounts fill 180 of 200: the administrator and the engine's own connections always find a place.
-_MAX_USER_CONNECTIONS = 90
 
 _SCHEMA = re.compile(r"[A-Za-z0-9_$-]{1,64}")
 
 
+class Grant(msgspec.Struct, frozen=True):
+    """What an account may do in the application's schemas, and how many connections it may have to a server."""
+
+    rights: str
+    connections: int
+
+
+# An account for each effect of a statement, with what the effect needs on MariaDB 10.11.19 and nothing else; the names
+# are those of the accounts file. Together they fill 180 of the 200 connections: the administrator and the engine's own
+# always find a place. Two proxies with pools of the default size (proxy/node.py) find theirs within each.
+#
+# The caller has what a procedure needs that runs with its caller's rights (SQL SECURITY INVOKER). The builder has
+# INSERT because RENAME asks for it on the new name; the proxy commits none of its rows (proxy/connection.py, `define`).
+# It has no SELECT, so no CREATE TABLE ... LIKE, and can't make views, triggers or routines.
+GRANTS: Mapping[str, Grant] = {
+    "reader": Grant("SELECT", 80),
+    "writer": Grant("SELECT, INSERT, UPDATE, DELETE", 70),
+    "caller": Grant("SELECT, INSERT, UPDATE, DELETE, EXECUTE", 20),
+    "builder": Grant("CREATE, ALTER, DROP, INDEX, REFERENCES, INSERT", 10),
+}
+
+
 class Accounts(msgspec.Struct, frozen=True):
-    """The application's two accounts, in the form of the accounts file that a proxy reads."""
+    """The application's accounts, in the form of the accounts file that a proxy reads."""
 
     reader_user: str
     reader_password: str
     writer_user: str
     writer_password: str
+    caller_user: str
+    caller_password: str
+    builder_user: str
+    builder_password: str
 
     def __repr__(self) -> str:
-        return f"Accounts({self.reader_user}, {self.writer_user}, passwords hidden)"
+        return f"Accounts({self.reader_user}, {self.writer_user}, {self.caller_user}, {self.builder_user}, hidden)"
 
 
 def new_accounts() -> Accounts:
     """The accounts with new passwords: 192 random bits each, of characters that need no quoting anywhere."""
-    return Accounts(READER, secrets.token_urlsafe(24), WRITER, secrets.token_urlsafe(24))
+    return completed({})
+
+
+def completed(known: Mapping[str, str]) -> Accounts:
+    """The accounts that are known, as they are, and new ones for what is missing."""
+    made: dict[str, str] = {}
+    for name in GRANTS:
+        made |= {f"{name}_user": f"gk_{name}", f"{name}_password": secrets.token_urlsafe(24)}
+    return Accounts(**{member: known.get(member, value) for member, value in made.items()})
 
 
 def accounts_file(accounts: Accounts) -> str:
@@ -45,25 +76,44 @@ def accounts_file(accounts: Accounts) -> str:
     return "".join(f'{field} = "{value}"\n' for field, value in msgspec.structs.asdict(accounts).items())
 
 
+def missing_accounts(text: str) -> Accounts | None:
+    """What an accounts file of an earlier version should have; None when it lacks nothing."""
+    known = tomllib.loads(text)
+    accounts = completed(known)
+    return None if known == msgspec.structs.asdict(accounts) else accounts
+
+
 def account_statements(accounts: Accounts, schemas: Iterable[str]) -> list[str]:
     """The statements that create the accounts, or change their passwords, with rights on the schemas and no others.
 
     A schema need not exist yet. Raises ValueError for a name that is not a plain one.
     """
-    patterns = [_grant_pattern(schema) for schema in schemas]
-    statements = []
-    passwords = {accounts.reader_user: accounts.reader_password, accounts.writer_user: accounts.writer_password}
-    for user, rights in ((accounts.reader_user, _RIGHTS[READER]), (accounts.writer_user, _RIGHTS[WRITER])):
-        name = f"'{user}'@'{_HOST}'"
-        statements.append(
-            f"CREATE OR REPLACE USER {name} IDENTIFIED BY '{passwords[user]}'"
-            f" WITH MAX_USER_CONNECTIONS {_MAX_USER_CONNECTIONS}"
-        )
-        statements += [f"GRANT {rights} ON {pattern}.* TO {name}" for pattern in patterns]
-    return statements
+    patterns = [grant_pattern(schema) for schema in schemas]
+    members = msgspec.structs.asdict(accounts)
+    return [
+        statement
+        for name, grant in GRANTS.items()
+        for statement in _account(members[f"{name}_user"], members[f"{name}_password"], grant, patterns)
+    ]
 
 
-def _grant_pattern(schema: str) -> str:
+def _account(user: str, password: str, grant: Grant, patterns: Iterable[str]) -> Iterator[str]:
+    name = f"'{user}'@'{_HOST}'"
+    # By its hash: Galera keeps statements in a file, for nodes that come back, and the server may log them.
+    hashed = password_hash(password)
+    limit = f"MAX_USER_CONNECTIONS {grant.connections}"
+    yield f"CREATE OR REPLACE USER {name} IDENTIFIED BY PASSWORD '{hashed}' WITH {limit}"
+    for pattern in patterns:
+        yield f"GRANT {grant.rights} ON {pattern}.* TO {name}"
+
+
+def password_hash(password: str) -> str:
+    """What the server keeps of a password (mysql_native_password), as PASSWORD() gives it."""
+    once = hashlib.sha1(password.encode()).digest()  # noqa: S324 it is the server's own way
+    return "*" + hashlib.sha1(once).hexdigest().upper()  # noqa: S324
+
+
+def grant_pattern(schema: str) -> str:
     """The schema's name as GRANT wants it: there `_` stands for any character unless it is escaped."""
     if not _SCHEMA.fullmatch(schema):
         raise ValueError(f"{schema!r} can't be a schema of the application: letters, digits, _, $ and - only")

@@ -97,6 +97,7 @@ def up(settings: Settings) -> Cluster:
         if cluster.engine != settings.engine:
             raise CannotRun(f"cluster {cluster.name!r} runs {cluster.engine}; take it down to have {settings.engine}")
         nodes.start(cluster, [node.name for node in cluster.nodes])
+        _complete_accounts(settings, place, cluster)
         return cluster
 
 
@@ -168,6 +169,14 @@ def _create(settings: Settings, place: Place) -> Cluster:
     cluster = msgspec.structs.replace(cluster, ready=True)
     place.save(cluster)
     return cluster
+
+
+def _complete_accounts(settings: Settings, place: Place, cluster: Cluster) -> None:
+    """Make the accounts that a cluster of an earlier version lacks; the ones that it has keep their passwords."""
+    accounts = mariadb.missing_accounts(place.accounts.read_text())
+    if accounts is not None:
+        nodes.execute(cluster, mariadb.account_statements(accounts, settings.schemas))
+        state.write_private(place.accounts, mariadb.accounts_file(accounts))
 
 
 def _plan(name: str, engine: Engine, runs_as: Account, home: Path, block: Block) -> Cluster:

@@ -36,10 +36,15 @@ def form(cluster: Cluster, statements: Iterable[str]) -> None:
     _start_ssh(cluster, cluster.nodes)
     first, *others = cluster.nodes
     _start_first(cluster, engine, first, None)
-    with servers.connect(first) as connection, connection.cursor() as cursor:
+    execute(cluster, statements)
+    _join(cluster, engine, others, {}, _Group(first, 1))
+
+
+def execute(cluster: Cluster, statements: Iterable[str]) -> None:
+    """Run statements as the administrator, on the first node."""
+    with servers.connect(cluster.nodes[0]) as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-    _join(cluster, engine, others, {}, _Group(first, 1))
 
 
 def start(cluster: Cluster, names: Sequence[str]) -> None:

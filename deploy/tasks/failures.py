@@ -11,14 +11,22 @@ from invoke.exceptions import Exit
 
 from contract.errors import GatekeeperError
 from deploy.certificates import CertificateError
+from deploy.cluster import ClusterError
+from deploy.clusters import UnknownCluster
 from deploy.engines import UnknownEngine
+from deploy.engines.ndb import NotEnoughMemory
+from deploy.host import HostError
 from deploy.local import UnusableName
+from deploy.nginx import EdgeError
 from deploy.ports import NoPort
 from deploy.processes import CommandFailed, tail
 from deploy.providers.addresses import NoAddresses
+from deploy.providers.interface import ProviderError
 from deploy.providers.loopback import CannotRun
 from deploy.providers.servers import ServerDied
 from deploy.providers.state import Busy, NoCluster, UnknownNode
+from deploy.roles.files import KeyIsOpen
+from deploy.roles.tarball import WrongChecksum
 from deploy.services import ServiceError
 from gatekeeper.keys import KeyStoreError
 
@@ -28,19 +36,25 @@ INTERRUPTED = 130
 
 _LOG_LINES = 40
 
-_USAGE_ERRORS = (UnknownNode, UnknownEngine, UnusableName)
+_USAGE_ERRORS = (ClusterError, UnknownCluster, UnknownNode, UnknownEngine, UnusableName)
 _FAILURES = (
     Busy,
     CannotRun,
     CertificateError,
     CommandFailed,
+    EdgeError,
     GatekeeperError,
+    HostError,
+    KeyIsOpen,
     KeyStoreError,
     NoAddresses,
     NoCluster,
     NoPort,
+    NotEnoughMemory,
     OSError,
+    ProviderError,
     ServerDied,
+    WrongChecksum,
 )
 
 Arguments = ParamSpec("Arguments")

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from contract.errors import StatementUnparsable
 from contract.messages import Effect
-from gatekeeper.analysis import agreement, closed, limits, statement
+from gatekeeper.analysis import agreement, closed, ddl, limits, statement
 from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
 from gatekeeper.analysis.functions import called
@@ -61,7 +61,8 @@ class Analysis(msgspec.Struct, frozen=True):
     table, column) with "*" for all columns of the table, and stand for every table that they might belong to.
     `functions`: names in lower case. `digest`: the same for statements that differ in literals and white space only.
     `has_where`: an UPDATE or DELETE whose WHERE mentions a column. `procedures`: those that CALL calls, as tables are
-    named. `explained`: the kind of the statement that EXPLAIN explains; the rest is that statement's.
+    named; `defines`: the tables that DDL defines. `explained`: the kind of the statement that EXPLAIN explains; the
+    rest is that statement's. `updates`: an INSERT that changes rows which are there already.
     """
 
     kind: str
@@ -74,7 +75,15 @@ class Analysis(msgspec.Struct, frozen=True):
     columns_written: frozenset[Column]
     has_where: bool
     procedures: frozenset[TableName] = frozenset()
+    defines: frozenset[TableName] = frozenset()
     explained: str | None = None
+    updates: bool = False
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """All the kinds that a policy must allow for it."""
+        also = {self.explained} if self.explained else set()
+        return frozenset({self.kind, *also, *({"update"} if self.updates else ())})
 
 
 def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], Analysis] | None" = None) -> Analysis:
@@ -83,12 +92,16 @@ def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], A
     Raises Forbidden, with its rule, for what is refused under every policy; StatementUnparsable for what is not
     understood.
     """
-    tokens = shorten(lex(text))
+    whole = lex(text)
+    tokens = shorten(whole)
     explained = statement.explained(tokens)
     kind, effect = statement.kind_of(explained or tokens)
     if closed.is_closed(kind):
         found, procedures = closed.read(kind, tokens, schema)
         return _analysis(kind, effect, tokens, frozenset(), found, procedures=procedures)
+    if ddl.is_definition(kind):
+        found, defines = ddl.read(kind, whole, schema)
+        return _analysis(kind, effect, tokens, frozenset(), found, defines=defines)
     if kind not in KINDS:
         return _analysis(kind, effect, tokens, frozenset(), _NOTHING)
     judged = statement.as_select(kind, explained or tokens)
@@ -123,6 +136,7 @@ def _analysis(
     found: Access,
     *,
     procedures: frozenset[TableName] = frozenset(),
+    defines: frozenset[TableName] = frozenset(),
     explained: str | None = None,
 ) -> Analysis:
     return Analysis(
@@ -136,7 +150,9 @@ def _analysis(
         columns_written=found.columns_written,
         has_where=found.has_where,
         procedures=procedures,
+        defines=defines,
         explained=explained,
+        updates=found.updates,
     )
 
 

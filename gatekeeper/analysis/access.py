@@ -1,7 +1,9 @@
 """Which tables and columns a syntax tree reads and writes.
 
-Where a name could mean several things it counts for all of them: an unqualified column for every table in reach, a
-qualified one whose table is not in reach for every table of the statement.
+Where a name could mean several things it counts for all of them. Servers look for a column further out when the nearest
+table of its qualifier lacks it, and further in for some clauses; what a table has is not known here. So scopes decide
+nothing about columns: an unqualified one counts for every table of the statement, a qualified one for every table that
+goes by that name anywhere in it.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,21 +13,26 @@ import msgspec
 from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
-from gatekeeper.analysis.scopes import ALL_COLUMNS, Mention, Place, Scope, Source, TableName, Walk, column_of
+from gatekeeper.analysis.names import loosely
+from gatekeeper.analysis.scopes import ALL_COLUMNS, Mention, Place, Source, TableName, Walk, column_of
 
 Column = tuple[str, str, str]
 
-MAX_COLUMNS: Final = 10_000
+MAX_COLUMNS: Final = 4_000
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Tables as (schema, name), columns as (schema, table, column), "*" for all of a table."""
+    """Tables as (schema, name), columns as (schema, table, column), "*" for all of a table.
+
+    `updates`: an INSERT that changes rows which are there already (ON DUPLICATE KEY UPDATE).
+    """
 
     reads: frozenset[TableName]
     writes: frozenset[TableName]
     columns_read: frozenset[Column]
     columns_written: frozenset[Column]
     has_where: bool
+    updates: bool = False
 
 
 def access(tree: exp.Expr, schema: str | None) -> Access:
@@ -44,7 +51,8 @@ def access(tree: exp.Expr, schema: str | None) -> Access:
         place = walk.enter(with_, place)
     written = change(walk, tree, place)
     where = tree.args.get("where")
-    return _resolve(walk, written, has_where=where is not None and where.find(exp.Column) is not None)
+    found = _resolve(walk, written, has_where=where is not None and where.find(exp.Column) is not None)
+    return msgspec.structs.replace(found, updates=True) if tree.args.get("conflict") else found
 
 
 def _insert(walk: Walk, tree: exp.Expr, place: Place) -> list[Mention]:
@@ -55,6 +63,9 @@ def _insert(walk: Walk, tree: exp.Expr, place: Place) -> list[Mention]:
     columns = [column.name for column in named.expressions] or [ALL_COLUMNS]
     written = [Mention(place.scope, table[1], column) for column in columns]
     if conflict := tree.args.get("conflict"):
+        if isinstance(tree.args.get("expression"), exp.SetOperation):
+            # MariaDB 10.11.19 crashes on some.
+            raise Forbidden("ON DUPLICATE KEY UPDATE is not accepted after a set operation", rule="construct")
         written.extend(_assignments(walk, conflict.expressions, place))
     for member in ("expression", "returning"):
         walk.run(tree.args.get(member), place._replace(outer=None) if member == "expression" else place)
@@ -105,9 +116,9 @@ def _assignments(walk: Walk, assignments: Iterable[exp.Expr], place: Place) -> l
 
 
 def _resolve(walk: Walk, written: Iterable[Mention], *, has_where: bool) -> Access:
-    tables = frozenset(source.table for scope in walk.scopes for source in scope.sources if source.table)
+    walk.check_used()
+    tables = _Tables(walk)
     targets = {(source, mention.column) for mention in written for source in _assigned(mention)}
-    columns_read = _columns(walk.mentions, tables)
     target_sources = {source for source, _ in targets}
     read = {
         source.table
@@ -115,14 +126,60 @@ def _resolve(walk: Walk, written: Iterable[Mention], *, has_where: bool) -> Acce
         for source in scope.sources
         if source.table and not (scope is walk.scopes[0] and source in target_sources)
     }
+    mentions = set(walk.mentions)
     columns_written = frozenset((*source.table, column) for source, column in targets if source.table)
     return Access(
-        reads=frozenset(read | {(schema, table) for schema, table, _ in columns_read}),
+        reads=frozenset(read.union(*(tables.in_reach(mention) for mention in mentions))),
         writes=frozenset((schema, table) for schema, table, _ in columns_written),
-        columns_read=columns_read,
+        columns_read=_columns(mentions, tables),
         columns_written=columns_written,
         has_where=has_where,
     )
+
+
+class _Tables:
+    """The tables of a statement, and which of them a column may belong to."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._joins_by_name = walk.joins_by_name
+        self._all: set[TableName] = set()
+        self._by_alias: dict[str, set[TableName]] = {}  # with nothing for a derived table
+        for scope in walk.scopes:
+            for source in scope.sources:
+                named = self._by_alias.setdefault(loosely(source.alias), set())
+                if source.table:
+                    named.add(source.table)
+                    self._all.add(source.table)
+
+    def of(self, mention: Mention) -> Iterable[TableName]:
+        """Every table that the column may belong to. Raises Forbidden, StatementUnparsable."""
+        if mention.qualifier is not None:
+            found = self._by_alias.get(loosely(mention.qualifier))
+            if mention.schema is not None:
+                self._check_schema(mention, found or ())
+            return self._all if found is None else found
+        if mention.column == ALL_COLUMNS:
+            return {source.table for source in mention.scope.sources if source.table}
+        return self._all
+
+    def in_reach(self, mention: Mention) -> Iterable[TableName]:
+        """Those whose reading it may be: what a statement only writes is not read by an unqualified name elsewhere."""
+        if mention.qualifier is not None or mention.column == ALL_COLUMNS:
+            return self.of(mention)
+        chain = list(mention.scope.chain())
+        if any(scope.reaches_all for scope in chain) or not any(scope.sources for scope in chain):
+            return self._all
+        return {source.table for scope in chain for source in scope.sources if source.table}
+
+    def _check_schema(self, mention: Mention, found: Iterable[TableName]) -> None:
+        """MariaDB 10.11.19 crashes on a `schema.table.column` that it does not find, in a join with USING or NATURAL.
+
+        Whether it is found can't be known here.
+        """
+        if self._joins_by_name:
+            raise Forbidden("schema.table.column is not accepted beside USING or NATURAL", rule="construct")
+        if mention.schema not in {schema for schema, _ in found}:
+            raise _unknown(mention)
 
 
 def _assigned(mention: Mention) -> list[Source]:
@@ -130,59 +187,21 @@ def _assigned(mention: Mention) -> list[Source]:
     found = [
         source
         for source in mention.scope.sources
-        if source.table and (mention.qualifier is None or _same(source.alias, mention.qualifier))
+        if source.table and (mention.qualifier is None or loosely(source.alias) == loosely(mention.qualifier))
     ]
     if not found:
         raise _unknown(mention)
     return found
 
 
-def _columns(mentions: Iterable[Mention], tables: frozenset[TableName]) -> frozenset[Column]:
+def _columns(mentions: Iterable[Mention], tables: _Tables) -> frozenset[Column]:
     columns: set[Column] = set()
-    for mention in set(mentions):
-        columns.update((*table, mention.column) for table in _tables_of(mention, tables))
+    for mention in mentions:
+        columns.update((*table, mention.column) for table in tables.of(mention))
         if len(columns) > MAX_COLUMNS:
             raise Forbidden("the statement is too large: too many columns of too many tables", rule="limit")
     return frozenset(columns)
 
 
-def _tables_of(mention: Mention, tables: frozenset[TableName]) -> Iterable[TableName]:
-    """Every table that the column may belong to, of all `tables` of the statement."""
-    if mention.qualifier is not None:
-        found = _by_alias(mention.scope, mention.qualifier)
-        if mention.schema is not None and not any(_same(schema, mention.schema) for schema, _ in found or ()):
-            raise _unknown(mention)
-        return tables if found is None else found
-    if mention.column == ALL_COLUMNS:
-        return {source.table for source in mention.scope.sources if source.table}
-    chain = list(mention.scope.chain())
-    if any(scope.reaches_all for scope in chain) or not any(scope.sources for scope in chain):
-        return tables
-    return {source.table for scope in chain for source in scope.sources if source.table}
-
-
 def _unknown(mention: Mention) -> StatementUnparsable:
-    """For a table that the statement does not have.
-
-    MariaDB 10.11.19 looks for `schema.table.column` of an unknown schema in a join with USING, and crashes.
-    """
     return StatementUnparsable(f"{mention.qualifier or mention.column} is not a table of this statement")
-
-
-def _by_alias(scope: Scope, alias: str) -> set[TableName] | None:
-    """The tables that go by this alias, none for a derived one, or None where nothing goes by it.
-
-    Whether aliases differ by case depends on lower_case_table_names: up to the first exact match all others count too.
-    """
-    found: set[TableName] | None = None
-    for around in scope.chain():
-        same = [source for source in around.sources if _same(source.alias, alias)]
-        if same:
-            found = (found or set()) | {source.table for source in same if source.table}
-        if any(source.alias == alias for source in same):
-            break
-    return found
-
-
-def _same(left: str, right: str) -> bool:
-    return left == right or left.casefold() == right.casefold()

@@ -4,6 +4,7 @@ Only kinds of node that are known to mean what they say are let through; no clau
 many SELECTs as were written must be there; and every name that was written must be found in the tree.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -11,12 +12,19 @@ from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
 from gatekeeper.analysis.lexer import QUOTED, WORD, Token
+from gatekeeper.analysis.placed import is_placed
 from gatekeeper.analysis.words import GRAMMAR, STRUCTURAL, words
 
 # Functions are judged by name, on tokens (functions.py); their classes are let through but for those that need no
 # parentheses or can stand for a table.
 _NAMES = frozenset({exp.Identifier, exp.Var})
 _FUNCTIONS_REFUSED: frozenset[type[exp.Expr]] = frozenset({exp.NextValueFor, exp.JSONTable, exp.Apply})
+_QUERIES = (exp.Select, exp.Union, exp.Except, exp.Intersect)
+# MySQL and MariaDB reserve BINARY; MariaDB takes SQL_CACHE for a modifier where it follows SELECT, whatever comes then.
+_NO_NAMES = STRUCTURAL | words("BINARY HIGH_PRIORITY SQL_BUFFER_RESULT SQL_CACHE SQL_NO_CACHE")
+# Servers read a key of one integer column by this name too, and fold the letter I each in its own way.
+_ROW_ID = re.compile("_row[i\u0130\u0131]d", re.IGNORECASE)
+_GROUPING = (exp.Window, exp.AggFunc, exp.JSONObjectAgg)
 _NODES = frozenset(
     getattr(exp, name)
     for name in words(
@@ -51,6 +59,7 @@ def check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
         if type(node) in _NAMES:
             found[node.name.upper()] += 1
         _check_name(node)
+        _check_group(node)
     if selects != sum(token.word == "SELECT" for token in tokens):
         raise StatementUnparsable("not understood: a SELECT was read in more than one way")
     missing = Counter(_names(tokens)) - found
@@ -65,14 +74,30 @@ def _known(node: exp.Expr) -> bool:
 
 def _check_name(node: exp.Expr) -> None:
     """An unquoted name or variable of the tree that is a clause's keyword is a misreading."""
-    if type(node) is exp.Identifier and not node.args.get("quoted") and node.name.upper() in STRUCTURAL:
+    if type(node) is exp.Identifier and not node.args.get("quoted") and node.name.upper() in _NO_NAMES:
         raise Forbidden(f"{node.name} is a reserved word; as a name it needs backticks", rule="reserved_word")
+    if type(node) is exp.Identifier and _ROW_ID.fullmatch(node.name):
+        raise Forbidden("_rowid is another name for a key's column: name that", rule="construct")
+
+
+def _check_group(node: exp.Expr) -> None:
+    """Aggregates and windows belong in a query. Servers refuse them elsewhere, but MariaDB 11.8.9 crashes.
+
+    It does so on `DELETE FROM t ORDER BY COUNT(*)`, UPDATE alike, and on `DELETE FROM t RETURNING SUM(a) OVER ()`.
+    """
+    groups = isinstance(node, _GROUPING) or (type(node) is exp.Anonymous and node.name.upper() == "JSON_ARRAYAGG")
+    if groups and node.find_ancestor(*_QUERIES) is None:
+        raise Forbidden("an aggregate or window function is not accepted outside of a query", rule="construct")
 
 
 def _names(tokens: Sequence[Token]) -> Iterable[str]:
-    """The names that must be found in the tree: quoted, after a dot, or no word of the grammar and no function."""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    """The names that must be found in the tree: quoted, or neither a function nor a word of the grammar in place."""
+    for at, token in enumerate(tokens):
         if token.kind == QUOTED:
             yield token.text[1:-1].replace("``", "`").upper()
-        elif token.kind == WORD and token.word not in GRAMMAR and (following is None or following.kind != "("):
+        elif token.kind == WORD and not _opens(tokens, at) and not (token.word in GRAMMAR and is_placed(tokens, at)):
             yield token.text.upper()
+
+
+def _opens(tokens: Sequence[Token], at: int) -> bool:
+    return at + 1 < len(tokens) and tokens[at + 1].kind == "("

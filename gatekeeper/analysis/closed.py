@@ -1,7 +1,8 @@
 """The statements that are read without a parser: SHOW, DESCRIBE and CALL, each in a few closed forms.
 
 A form is a pattern over the statement's shape: a word for each token. Words that a form does not name never stand for a
-name, so no keyword of a server's longer form passes for a table's name.
+name, so no keyword of a server's longer form passes for a table's name. SHOW's WHERE may only compare the columns that
+SHOW has with literals, so that it calls nothing and reads nothing else.
 """
 
 import re
@@ -10,29 +11,42 @@ from typing import Final
 
 from contract.errors import Forbidden
 from gatekeeper.analysis.access import Access
+from gatekeeper.analysis.conditions import condition
+from gatekeeper.analysis.cursor import Cursor
 from gatekeeper.analysis.lexer import NUMBER, PLACEHOLDER, QUOTED, STRING, WORD, Token
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName, table_name
 from gatekeeper.analysis.words import STRUCTURAL, words
 
 # EXTENDED, FORMAT and the like begin longer forms of EXPLAIN and SHOW on one server or the other.
 _KEYWORDS = STRUCTURAL | words("ALL COLUMNS DESCRIBE EXTENDED FIELDS FORMAT FULL INDEX INDEXES KEYS PARTITIONS TABLES")
-_KINDS = {WORD: "name", QUOTED: "name", STRING: "literal", NUMBER: "literal", PLACEHOLDER: "literal"}
+_KINDS = {WORD: "name", QUOTED: "name", STRING: "literal", NUMBER: "literal", PLACEHOLDER: "placeholder"}
 _LITERAL_WORDS = frozenset({"NULL", "TRUE", "FALSE"})
 
 _NAMED = r"(?P<named>name(?: \. name)?)"
 _SCHEMA = r"(?: (?:FROM|IN) (?P<schema>name))?"
-_LIKE = r"(?: LIKE string)?"
-_VALUE = r"(?:sign )?(?:literal|string)"
+# What the proxy puts in a placeholder's place is one literal: where it is no string, the server refuses the text.
+_PATTERN = r"(?:string|placeholder)"
+_LIKE = rf"(?: LIKE {_PATTERN}| WHERE)?"
+_VALUE = r"(?:sign )?(?:literal|string|placeholder)"
 _FORMS: Final = {
     "show": (
         rf"SHOW (?:FULL )?TABLES{_SCHEMA}{_LIKE}",
         rf"SHOW (?:FULL )?(?:COLUMNS|FIELDS) (?:FROM|IN) {_NAMED}{_SCHEMA}{_LIKE}",
-        rf"SHOW (?:INDEX|INDEXES|KEYS) (?:FROM|IN) {_NAMED}{_SCHEMA}",
+        rf"SHOW (?:INDEX|INDEXES|KEYS) (?:FROM|IN) {_NAMED}{_SCHEMA}(?: WHERE)?",
         rf"SHOW CREATE TABLE {_NAMED}",
     ),
-    "describe": (rf"(?:DESCRIBE|DESC|EXPLAIN) {_NAMED}(?: (?:name|string))?",),
+    "describe": (rf"(?:DESCRIBE|DESC|EXPLAIN) {_NAMED}(?: (?:name|{_PATTERN}))?",),
     "call": (rf"CALL {_NAMED}(?: \( (?:{_VALUE}(?: , {_VALUE})* )?\))?",),
 }
+# The columns of what SHOW TABLES, COLUMNS and INDEX show, on either server.
+_SHOWN = words(
+    """
+    COLLATION COMMENT DEFAULT EXTRA FIELD KEY NULL PRIVILEGES TABLE_TYPE TYPE
+    CARDINALITY COLUMN_NAME EXPRESSION IGNORED INDEX_COMMENT INDEX_TYPE KEY_NAME NON_UNIQUE PACKED SEQ_IN_INDEX SUB_PART
+    TABLE VISIBLE
+    """
+)
+_TABLES_IN = "TABLES_IN_"
 _PATTERNS = {kind: [re.compile(form) for form in forms] for kind, forms in _FORMS.items()}
 
 
@@ -47,6 +61,7 @@ def read(kind: str, tokens: Sequence[Token], schema: str | None) -> tuple[Access
     SHOW TABLES reads all of its schema, the table "*"; the others read all columns of their table, though they show no
     row. Raises Forbidden for other forms (rule construct) and for names that are not accepted (table_name).
     """
+    tokens = _without_condition(tokens) if kind == "show" else tokens
     shape = " ".join([_word(token) for token in tokens])
     found = next((match for pattern in _PATTERNS[kind] if (match := pattern.fullmatch(shape))), None)
     if found is None:
@@ -62,6 +77,20 @@ def read(kind: str, tokens: Sequence[Token], schema: str | None) -> tuple[Access
     if kind == "call":
         return _access(reads=(), columns=()), frozenset({name})
     return _access(reads={name}, columns={(*name, ALL_COLUMNS)}), frozenset()
+
+
+def _without_condition(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens up to WHERE. Raises Forbidden where what follows it is not accepted."""
+    where = next((at for at, token in enumerate(tokens) if token.word == "WHERE"), None)
+    if where is None:
+        return tokens
+    cursor = Cursor("SHOW", tokens[where + 1 :], None)
+    condition(cursor)
+    cursor.end()
+    for name in cursor.names:
+        if name.upper() not in _SHOWN and not name.upper().startswith(_TABLES_IN):
+            raise Forbidden(f"{name[:64]} is no column that SHOW is known to have", rule="construct")
+    return tokens[: where + 1]
 
 
 def _access(reads: set[TableName] | tuple[()], columns: set[tuple[str, str, str]] | tuple[()]) -> Access:

@@ -48,7 +48,7 @@ _TOKEN = re.compile(
     r"""
     (?P<skip>[ \t\r\n]++)
   | (?P<w>(?![xXbBnN]')[A-Za-z_][A-Za-z0-9_]*+)
-  | (?P<q>`(?!`(?!`))[^`\x00-\x1f\x7f]*+(?:``[^`\x00-\x1f\x7f]*+)*`)
+  | (?P<q>`(?!`(?!`))[^`\x00-\x1f\x7f\U00010000-\U0010ffff]*+(?:``[^`\x00-\x1f\x7f\U00010000-\U0010ffff]*+)*`)
   | (?P<s>[nN]?'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*' | "[^"\\]*+(?:(?:\\.|"")[^"\\]*+)*")
   | (?P<n>(?:0x[0-9A-Fa-f]++ | 0b[01]++ | [0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?
           | (?<![\w`'")\].])\.[0-9]++(?:[eE][+-]?[0-9]++)?)(?![\w.$`'"])
@@ -62,6 +62,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# In a quoted name no character beyond U+FFFF can stand: MySQL takes each of them for "?", whatever it is.
 # NUL and half characters stand for nothing in a statement, quoted or not; the rest of Unicode is welcome inside quotes.
 _NEVER = re.compile("[\x00\ud800-\udfff]")
 _BAD_DOT = re.compile(r"(?<![wq])\.|\.(?![wq*])|\.[wq]\.[wq]\.")

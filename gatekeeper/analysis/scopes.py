@@ -1,7 +1,8 @@
 """The scopes of a syntax tree: each SELECT's sources, and every mention of a column with the scope it stands in.
 
 A common table expression hides a table only where both servers are sure to see it: after its definition (with RECURSIVE
-also in itself), under exactly the same name, unqualified. In every other case the name counts as a table's.
+also in itself), under exactly the same name, unqualified. In every other case the name counts as a table's: so within
+the elements of another WITH, where MariaDB 10.11 does not see the names of the WITH around it.
 """
 
 import re
@@ -32,7 +33,8 @@ class Source(NamedTuple):
 class Scope:
     """One SELECT, or the whole of a changing statement: its sources, and the scope that it looks out to.
 
-    `reaches_all`: a column may also belong to a table of an inner scope, as in ON DUPLICATE KEY UPDATE.
+    `reaches_all`: a column may also belong to a table of an inner scope, as in ON DUPLICATE KEY UPDATE, or in an ORDER
+    BY behind a query in parentheses, which the servers take into it.
     """
 
     __slots__ = ("outer", "reaches_all", "sources")
@@ -60,20 +62,30 @@ class Mention(NamedTuple):
 
 
 class Named:
-    """The common table expressions of one WITH, of which the first `visible` can be seen, and those around it."""
+    """The common table expressions of one WITH, of which the first `visible` can be seen, and those around it.
 
-    __slots__ = ("outer", "places", "visible")
+    `unused`: the names that nothing has used yet, one set for all views of the WITH; `own`: the one that is seen from
+    within, whose use of itself is none.
+    """
 
-    def __init__(self, places: dict[str, int], visible: int, outer: "Named | None") -> None:
+    __slots__ = ("outer", "own", "places", "unused", "visible")
+
+    def __init__(
+        self, places: dict[str, int], visible: int, outer: "Named | None", unused: set[str], own: str | None = None
+    ) -> None:
+        self.own = own
         self.places = places
         self.visible = visible
         self.outer = outer
+        self.unused = unused
 
     def knows(self, name: str) -> bool:
-        """Whether the name is surely that of a common table expression."""
+        """Whether the name is surely that of a common table expression, which counts as used from then on."""
         named: Named | None = self
         while named is not None:
             if named.places.get(name, named.visible) < named.visible:
+                if name != named.own:
+                    named.unused.discard(name)
                 return True
             named = named.outer
         return False
@@ -96,8 +108,10 @@ class Walk:
     def __init__(self, schema: str | None) -> None:
         self.scopes: list[Scope] = []
         self.mentions: list[Mention] = []
+        self.joins_by_name = False  # a JOIN with USING, or a NATURAL one
         self._schema = schema or ""
         self._sources = 0
+        self._unused: list[set[str]] = []
         self._todo: list[tuple[exp.Expr, Place]] = []
 
     def scope(self, outer: Scope | None, *, reaches_all: bool = False) -> Scope:
@@ -133,9 +147,20 @@ class Walk:
         for at, expression in enumerate(expressions):
             places.setdefault(expression.alias, at)
         recursive = bool(with_.args.get("recursive"))
+        unused = set(places)
+        self._unused.append(unused)
         for at, expression in enumerate(expressions):
-            self._push(expression.this, place._replace(named=Named(places, at + recursive, place.named)))
-        return place._replace(named=Named(places, len(expressions), place.named))
+            named = Named(places, at + recursive, None, unused, own=expression.alias)
+            self._push(expression.this, place._replace(named=named))
+        return place._replace(named=Named(places, len(expressions), place.named, unused))
+
+    def check_used(self) -> None:
+        """Raises Forbidden (rule construct) for a common table expression that nothing uses.
+
+        MariaDB 10.11.19 crashes on some whose conditions name columns of the query around them.
+        """
+        if unused := sorted(set().union(*self._unused)):
+            raise Forbidden(f"nothing uses {unused[0][:64]}, which WITH defines", rule="construct")
 
     def table(self, node: object) -> TableName:
         """The name of a real table, with the default schema. Raises Forbidden (rule table_name)."""
@@ -170,8 +195,10 @@ class Walk:
         self._push(node.this, place._replace(outer=place.scope.outer))
         self.children(node, place._replace(outer=place.scope), skip=("this", "using"))
         if node.args.get("method"):  # NATURAL compares every column of the same name
+            self.joins_by_name = True
             self.mention(place, ALL_COLUMNS)
         for column in node.args.get("using") or ():
+            self.joins_by_name = True
             self.mention(place, column.name)
 
     def _table(self, node: exp.Expr, place: Place) -> None:
@@ -187,7 +214,13 @@ class Walk:
             if isinstance(node.this, exp.Table):
                 raise StatementUnparsable("not understood: tables in parentheses can't have an alias")
             self._source(place, node.alias, None)
-        self.children(node, place, skip=("alias",))
+        self._ordered(node, place, skip=("alias",))
+
+    def _ordered(self, node: exp.Expr, place: Place, *, skip: tuple[str, ...] = ()) -> None:
+        """What has an ORDER BY of its own behind a query or several: it may name what is inside."""
+        scope = self.scope(place.scope, reaches_all=True)
+        self._push(node.args.get("order"), Place(scope, scope, place.named))
+        self.children(node, place, skip=(*skip, "order"))
 
     def _lateral(self, node: exp.Expr, place: Place) -> None:
         self._source(place, node.alias, None)
@@ -248,6 +281,9 @@ _VISITS: dict[type[exp.Expr], Callable[[Walk, exp.Expr, Place], None]] = {
     exp.Join: Walk._from,
     exp.Table: Walk._table,
     exp.Subquery: Walk._derived,
+    exp.Union: Walk._ordered,
+    exp.Except: Walk._ordered,
+    exp.Intersect: Walk._ordered,
     exp.Values: Walk._derived,
     exp.Lateral: Walk._lateral,
     exp.Column: Walk._column,

@@ -11,7 +11,11 @@ from gatekeeper.analysis.words import words
 
 # The kinds that are analysed; the others are only named, so that a refusal can say what was refused.
 DATA_KINDS: Final = ("select", "insert", "replace", "update", "delete")
-KINDS: Final = (*DATA_KINDS, "table", "values", "explain", "describe", "show", "call")
+KINDS: Final = (
+    *DATA_KINDS,
+    *("table", "values", "explain", "describe", "show", "call"),
+    *("create_table", "alter_table", "drop_table", "truncate", "rename_table", "create_index", "drop_index"),
+)
 
 _DATA_VERBS = {"WITH": "select", "SELECT": "select"} | {kind.upper(): kind for kind in DATA_KINDS}
 _ADMINISTRATIVE = words(
@@ -23,7 +27,8 @@ _ADMINISTRATIVE = words(
 _EXPLAINING = ("DESC", "DESCRIBE", "EXPLAIN")
 _FORMATS = frozenset({"JSON", "TRADITIONAL", "TREE"})
 _OTHER_VERBS: Final[dict[str, tuple[str, Effect]]] = {
-    **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"), ("ddl", "schema")),
+    **dict.fromkeys(("CREATE", "ALTER", "DROP", "RENAME"), ("ddl", "schema")),
+    "TRUNCATE": ("truncate", "schema"),
     **dict.fromkeys(("GRANT", "REVOKE"), ("grant", "schema")),
     **dict.fromkeys(("SET", "USE", "RESET"), ("set", "session")),
     **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA"), ("transaction", "session")),
@@ -32,11 +37,17 @@ _OTHER_VERBS: Final[dict[str, tuple[str, Effect]]] = {
     **dict.fromkeys(_EXPLAINING, ("describe", "read")),
     "ANALYZE": ("other", "unknown"),
     "SHOW": ("show", "read"),
-    "CALL": ("call", "write"),
+    "CALL": ("call", "call"),
     "TABLE": ("table", "read"),
     "VALUES": ("values", "read"),
     **dict.fromkeys(_ADMINISTRATIVE, ("other", "unknown")),
 }
+# What else than a table or an index is defined stays "ddl": databases, views, users, routines and the like.
+_DEFINED: Final = {
+    **{(verb, "TABLE"): f"{verb.lower()}_table" for verb in ("CREATE", "ALTER", "DROP", "RENAME")},
+    **{(verb, "INDEX"): f"{verb.lower()}_index" for verb in ("CREATE", "DROP")},
+}
+_BEFORE_DEFINED: Final = words("OR REPLACE TEMPORARY UNIQUE FULLTEXT SPATIAL ONLINE OFFLINE IGNORE")
 _INSERT_WORDS = frozenset({"INSERT", "REPLACE", "LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE"})
 
 
@@ -45,14 +56,22 @@ def kind_of(tokens: Sequence[Token]) -> tuple[str, Effect]:
 
     Raises StatementUnparsable for a text that begins no statement of either server.
     """
-    first = next((token for token in tokens if token.kind != "("), None)
-    if first is None:
+    at = next((at for at, token in enumerate(tokens) if token.kind != "("), None)
+    if at is None:
         raise StatementUnparsable("the statement is empty")
+    first = tokens[at]
     if kind := _DATA_VERBS.get(first.word):
         return kind, "read" if kind == "select" else "write"
     if first.word in _OTHER_VERBS:
-        return _OTHER_VERBS[first.word]
+        kind, effect = _OTHER_VERBS[first.word]
+        return (_defined(first.word, tokens[at + 1 : at + 4]) if kind == "ddl" else kind), effect
     raise StatementUnparsable(f"no statement begins with {first.text[:64]}")
+
+
+def _defined(verb: str, rest: Sequence[Token]) -> str:
+    """What a definition's first words name: a table, an index, or something else."""
+    named = next((token.word for token in rest if token.word not in _BEFORE_DEFINED), "")
+    return _DEFINED.get((verb, named), "ddl")
 
 
 def explained(tokens: Sequence[Token]) -> Sequence[Token] | None:
@@ -63,7 +82,7 @@ def explained(tokens: Sequence[Token]) -> Sequence[Token] | None:
     if [token.text.upper() for token in rest[:2]] == ["FORMAT", "="] and rest[2:] and rest[2].word in _FORMATS:
         rest = rest[3:]
     first = next((token for token in rest if token.kind != "("), None)
-    return rest if first and first.word in _DATA_VERBS else None
+    return rest if first and (first.word in _DATA_VERBS or first.word.lower() in _AS_SELECT) else None
 
 
 def as_select(kind: str, tokens: Sequence[Token]) -> Sequence[Token]:

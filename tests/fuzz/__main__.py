@@ -4,17 +4,16 @@ import argparse
 import secrets
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from tests.fuzz import corpus
+from tests.fuzz import corpus, programs
 from tests.fuzz.run import Counts, Fuzzer
 from tests.fuzz.server import oracle
 
 _SHOWN = 12
+_SERVER_HELP = "`mariadb` for Debian's, a tarball of MySQL, or a directory with bin/mysqld or usr/sbin/mariadbd"
 
 
 def main() -> int:
@@ -22,10 +21,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--server", default=programs.INSTALLED, help=_SERVER_HELP)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # else the server would be left running
-    _say(f"seed {options.seed}; shared corpus: {'found' if corpus.directory() else 'not found'}")
-    with tempfile.TemporaryDirectory(prefix="gk-fuzz-") as directory, oracle(Path(directory)) as server:
+    try:
+        program = programs.find(options.server)
+    except programs.CannotRun as error:
+        parser.error(str(error))
+    corpus_is = "found" if corpus.directory() else "not found"
+    _say(f"seed {options.seed}; {program.family} {program.version}; shared corpus: {corpus_is}")
+    with oracle(program) as server:
         counts = Fuzzer(options.seed, server).run(until=time.monotonic() + options.minutes * 60)
     _say(report(counts))
     return 1 if counts.findings else 0

@@ -4,9 +4,12 @@ Most speak of tables that some role may use, some of those that none may: a stat
 right in all others asks more of a judge than noise does.
 """
 
+import re
 from collections.abc import Callable
 from random import Random
 
+from gatekeeper.analysis import ALLOWED_FUNCTIONS
+from tests.fuzz.features import TEMPLATES
 from tests.fuzz.world import COLUMNS, FORBIDDEN_COLUMNS
 
 
@@ -19,10 +22,12 @@ _FUNCTIONS = _listed(
     "COUNT MAX MIN SUM AVG UPPER LENGTH COALESCE CONCAT IFNULL NULLIF MD5 HEX ABS ROUND JSON_EXTRACT GROUP_CONCAT"
     " DATE LEFT IF leak secret_db.leak SLEEP LOAD_FILE NEXTVAL LAST_INSERT_ID DATABASE USER VERSION EXTRACTVALUE"
 )
+_ALLOWED = sorted(ALLOWED_FUNCTIONS)
 _LITERALS = ("1", "0", "-1", "'x'", "''", "NULL", "?", "'2024-01-01'", "1.5", "TRUE", "0x41", "'$.lang'", "DEFAULT")
 _OPERATORS = _listed("= <> < >= <=> + - * / % DIV AND OR XOR LIKE REGEXP || && & << COLLATE")
 _JOINS = (" JOIN ", " LEFT JOIN ", ", ", " NATURAL JOIN ", " CROSS JOIN ", " STRAIGHT_JOIN ", " RIGHT JOIN ")
 _SET_OPERATORS = (" UNION ", " UNION ALL ", " EXCEPT ", " INTERSECT ")
+_HOLE = re.compile("<([tucdklew])>")
 
 
 class Grammar:
@@ -41,6 +46,26 @@ class Grammar:
         if self._chance.random() < 0.6:
             return self._with() + self._query(0)
         return self._chance.choice(makers)()
+
+    def feature(self) -> str:
+        """One statement from a template."""
+        tables = self._chance.sample(list(COLUMNS), 2)
+        if self._chance.random() < 0.12:
+            tables[self._chance.randrange(2)] = self._chance.choice(list(FORBIDDEN_COLUMNS))
+        columns = [{**COLUMNS, **FORBIDDEN_COLUMNS}[name] for name in tables]
+        same = [self._chance.choice(names) for names in columns]
+        self._scope = list(zip(tables, columns, strict=True))[: self._chance.choice((1, 1, 2))]
+        fillings: dict[str, Callable[[], str]] = {
+            "t": lambda: tables[0],
+            "u": lambda: tables[1],
+            "c": lambda: self._chance.choice(columns[0]),
+            "d": lambda: self._chance.choice(columns[1]),
+            "k": lambda: same[0],
+            "l": lambda: same[1],
+            "e": lambda: self._expression(2),
+            "w": lambda: self._condition(2),
+        }
+        return _HOLE.sub(lambda hole: fillings[hole[1]](), self._chance.choice(TEMPLATES))
 
     def _other(self) -> str:
         """What is no query and no change of rows: it tells of tables, or of how a statement would run."""
@@ -161,7 +186,7 @@ class Grammar:
 
     def _call(self, depth: int) -> str:
         arguments = ", ".join(self._expression(depth) for _ in range(self._chance.choice((0, 1, 1, 1, 2, 3))))
-        return f"{self._chance.choice(_FUNCTIONS)}({arguments})"
+        return f"{self._chance.choice(self._chance.choice((_FUNCTIONS, _ALLOWED)))}({arguments})"
 
     def _subquery(self, depth: int) -> str:
         return f"{self._maybe(0.3, lambda: 'EXISTS ')}({self._query(depth)})"

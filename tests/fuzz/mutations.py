@@ -22,13 +22,18 @@ _NAMES = _listed(
     "staff;shop.staff;secret_db.flags;password;flag;name;notes;customers;orders;products;seq;v_secret;*;c.*;customers.*"
     ";`notes`;c.notes;new.name;DEFAULT;1;'x';1e1;1.;0x1;N'a';x'41';_gbk'a';?;:p;(SELECT password FROM staff)"
     ";(SELECT notes FROM customers LIMIT 1);leak();sleep(0);nextval(seq);VALUES(name);ROW(1,2);(;);,;.;`;--;#;@;{;}"
-    ";:=;/*;*/;/*!;\xa0;\n;\0"
+    ";:=;/*;*/;/*!;/*+ X */;\xa0;\n;\0;||;->'$.a';->>'$.a';_utf8mb4;_binary;X'41';b'1';N'x';{fn ;{d ;@@version;n.name"
+    ";n.notes;_rowid;row_start;z.*;shop.;p0;INTERVAL;DATE;o.status;DEFAULT(notes);VALUES(notes);VALUE(notes);LENGTH(notes)"
 )
 _CLAUSES = _listed(
     "FROM;JOIN;UNION SELECT;AS;WITH;NATURAL JOIN;USING (id);WHERE;RETURNING *;ON DUPLICATE KEY UPDATE;LATERAL;TABLE"
     ";STRAIGHT_JOIN;PARTITION (p0);OVER ();GROUP BY 1 WITH ROLLUP;LIMIT 1;INTO;INTO @a;FOR UPDATE;IGNORE;QUICK;DUAL"
     ";EXISTS;NOT;INTERVAL 1 DAY;COLLATE utf8mb4_bin;MEMBER OF ('[1]');AGAINST ('x');MATCH (notes);SOUNDS LIKE;BINARY"
-    ";CASE;END;VALUES;SET;DELETE;UPDATE;INSERT;REPLACE;SELECT;AS new;RECURSIVE;CONVERT(notes USING utf8mb4);AGAINST;OF"
+    ";AS n (a, b);LATERAL (SELECT notes FROM customers) z;FOR SYSTEM_TIME ALL;QUALIFY 1;INTERSECT ALL SELECT"
+    ";MINUS SELECT;WITH x AS (SELECT notes FROM customers);USE INDEX ();OFFSET 1 ROWS;FETCH FIRST 1 ROW ONLY"
+    ";CYCLE id RESTRICT;HISTORY;FULL JOIN;FILTER (WHERE 1);RETURNING name;ESCAPE '';ROLLUP (id);IGNORE NULLS;FROM FIRST"
+    ";WINDOW w AS ();OVER w;CASE;END;VALUES;SET;DELETE;UPDATE;INSERT;REPLACE;SELECT;AS new;RECURSIVE;AGAINST;OF"
+    ";CONVERT(notes USING utf8mb4);SQL_CACHE"
 )
 # Of other dialects, which the parser knows and servers don't, or read as a name.
 _FOREIGN = _listed(

@@ -13,10 +13,11 @@ from gatekeeper.judge import Judge, Verdict
 from gatekeeper.policy import parse
 from proxy.placeholders import bind, template
 from tests.fuzz import corpus
+from tests.fuzz.definitions import Definitions
 from tests.fuzz.grammar import Grammar
 from tests.fuzz.mutations import Mutations
-from tests.fuzz.server import Oracle
-from tests.fuzz.world import GUESTS, POLICY, Guest
+from tests.fuzz.server import Oracle, ServerEnded
+from tests.fuzz.world import GUESTS, MAKER, POLICY, Guest
 
 _MOST_FINDINGS = 20
 # What a hostile caller would bind; every one must stay a value.
@@ -62,6 +63,7 @@ class Fuzzer:
         self._oracle = oracle
         self._judge = Judge(parse(POLICY))
         self._grammar = Grammar(self._chance)
+        self._definitions = Definitions(self._chance)
         self._ordinary = corpus.ordinary()
         self._all = self._ordinary + corpus.attacks()
         self._mutations = Mutations(self._chance, self._all)
@@ -73,8 +75,21 @@ class Fuzzer:
         while time.monotonic() < until and len(counts.findings) < _MOST_FINDINGS:
             if statements is not None and counts.tried >= statements:
                 break
-            self._one(self._chance.choice(GUESTS), self._statement())
+            try:
+                self._one(*self._next())
+            except ServerEnded as error:
+                counts.findings.append(str(error))
+                break
         return counts
+
+    def _next(self) -> tuple[Guest, str]:
+        """Who asks, and what; definitions are slow to run, and mostly MAKER's."""
+        draw = self._chance.random()
+        if draw < 0.92:
+            return self._chance.choice(GUESTS), self._statement()
+        guest = MAKER if draw < 0.99 else self._chance.choice(GUESTS)
+        made = self._definitions.statement()
+        return guest, made if self._chance.random() < 0.6 else self._mutations.changed(made)
 
     def _statement(self) -> str:
         makers: tuple[Callable[[], str], ...] = (
@@ -82,8 +97,10 @@ class Fuzzer:
             lambda: self._mutations.changed(self._chance.choice(self._ordinary)),
             lambda: self._mutations.changed(self._chance.choice(self._all)),
             lambda: self._mutations.changed(self._grammar.statement()),
+            self._grammar.feature,
+            lambda: self._mutations.changed(self._grammar.feature()),
         )
-        return self._chance.choices(makers, weights=(3, 4, 2, 1))[0]()
+        return self._chance.choices(makers, weights=(3, 3, 2, 1, 2, 2))[0]()
 
     def _one(self, guest: Guest, statement: str) -> None:
         self.counts.tried += 1

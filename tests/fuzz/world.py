@@ -5,11 +5,12 @@ statement: one that comes back was read.
 """
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
 from gatekeeper.policy.model import Kind
+from tests.fuzz.programs import Family
 
 SECRET = "kestrel7731"  # no role may see it
 UNREADABLE = "osprey5290"  # in orders and products, which the third role may not read
@@ -21,6 +22,7 @@ _KINDS = ", ".join(f'"{kind}"' for kind in get_args(Kind))
 POLICY = f"""
 [roles.whole]
 kinds = [{_KINDS}]
+procedures = ["shop.p_count"]
 read = ["shop.customers", "shop.orders", "shop.products"]
 write = ["shop.customers", "shop.orders", "shop.products"]
 where_required = false
@@ -34,6 +36,7 @@ where_required = false
 default_database = "shop"
 [roles.columns.hidden]
 "shop.customers" = ["name", "notes"]
+"shop.products" = ["id"]
 
 [roles.apart]
 kinds = [{_KINDS}]
@@ -52,6 +55,14 @@ default_database = "shop"
 "shop.customers" = ["id", "email", "city"]
 [roles.part.write_columns]
 "shop.orders" = ["customer_id", "product_id", "qty", "total"]
+
+[roles.maker]
+kinds = [{_KINDS}]
+read = ["shop.draft", "shop.sketch", "shop.ledger"]
+write = ["shop.draft", "shop.sketch", "shop.ledger"]
+define = ["shop.draft", "shop.sketch", "shop.archive"]
+where_required = false
+default_database = "shop"
 """
 
 
@@ -59,7 +70,7 @@ class Guest(msgspec.Struct, frozen=True):
     """A role of the policy, in the server's words: what its account may do, and which canaries it must not see.
 
     `rights` has pairs of a privilege list and a table, as GRANT takes them; `readable` has queries for all that the
-    role may read.
+    role may read. `kept`: a query for columns that the role may not write, an id first, and what a new row has there.
     """
 
     role: str
@@ -67,25 +78,33 @@ class Guest(msgspec.Struct, frozen=True):
     rights: tuple[tuple[str, str], ...]
     writable: frozenset[str]
     readable: tuple[str, ...]
+    kept: tuple[str, tuple[Any, ...]] | None = None
 
 
 _CHANGE = "INSERT, UPDATE, DELETE"
 _SHOP = frozenset({"shop.customers", "shop.orders", "shop.products"})
 _VISIBLE = "id, email, city, profile, credit, created_at"
+_BESIDE_ID = "sku, title, description, price, stock, tags, updated_at"
 # What the role `part` may write of orders.
 FILLED = "customer_id, product_id, qty, total"
 _ALL_ROWS = tuple(f"SELECT * FROM {table}" for table in sorted(_SHOP))
 _VISIBLE_ROWS = (f"SELECT {_VISIBLE} FROM shop.customers", "SELECT * FROM shop.orders", "SELECT * FROM shop.products")
 
 GUESTS = (
-    Guest("whole", (SECRET,), tuple((f"SELECT, {_CHANGE}", table) for table in sorted(_SHOP)), _SHOP, _ALL_ROWS),
+    Guest(
+        "whole",
+        (SECRET,),
+        (("EXECUTE", "PROCEDURE shop.p_count"), *((f"SELECT, {_CHANGE}", table) for table in sorted(_SHOP))),
+        _SHOP,
+        _ALL_ROWS,
+    ),
     Guest(
         "columns",
         (SECRET, HIDDEN),
         (
             (f"SELECT ({_VISIBLE}), {_CHANGE}", "shop.customers"),
             (f"SELECT, {_CHANGE}", "shop.orders"),
-            (f"SELECT, {_CHANGE}", "shop.products"),
+            (f"SELECT ({_BESIDE_ID}), {_CHANGE}", "shop.products"),
         ),
         _SHOP,
         _VISIBLE_ROWS,
@@ -106,8 +125,36 @@ GUESTS = (
         ),
         frozenset({"shop.orders"}),
         ("SELECT id, email, city FROM shop.customers", "SELECT * FROM shop.orders"),
+        ("SELECT id, status, comment, spare FROM shop.orders", ("new", None, None)),
     ),
 )
+
+# Defines tables, two of which it may also read and write; the other guests define none.
+_DEFINE = "CREATE, ALTER, DROP, INDEX"
+MAKER = Guest(
+    "maker",
+    (SECRET, UNREADABLE, HIDDEN),
+    (
+        (f"SELECT, {_CHANGE}, {_DEFINE}, REFERENCES", "shop.draft"),
+        (f"SELECT, {_CHANGE}, {_DEFINE}, REFERENCES", "shop.sketch"),
+        (f"SELECT, {_CHANGE}, REFERENCES", "shop.ledger"),
+        ("CREATE, INDEX", "shop.archive"),
+    ),
+    frozenset({"shop.draft", "shop.sketch", "shop.ledger"}),
+    ("SELECT * FROM shop.draft", "SELECT * FROM shop.sketch", "SELECT * FROM shop.ledger"),
+)
+DEFINED = ("draft", "sketch", "archive")
+UNDEFINED = ("ledger", "orders", "customers", "staff", "v_secret", "secret_db.flags", "mysql.user", "elsewhere")
+# What MAKER works on, made anew after each statement that changed it. There is no `sketch` at first.
+MADE = f"""
+DROP TABLE IF EXISTS shop.draft, shop.sketch, shop.ledger, shop.archive;
+CREATE TABLE shop.draft (id INT PRIMARY KEY AUTO_INCREMENT, label VARCHAR(40), amount INT, parent INT);
+CREATE TABLE shop.ledger (id INT PRIMARY KEY, label VARCHAR(40));
+CREATE TABLE shop.archive (id INT PRIMARY KEY, label VARCHAR(40));
+INSERT INTO shop.draft VALUES (1, 'a', 1, 1), (2, 'b', 1, 1);
+INSERT INTO shop.ledger VALUES (1, 'x');
+INSERT INTO shop.archive VALUES (1, '{UNREADABLE}');
+"""
 
 # The columns of the tables that some role may use; the grammar draws from them.
 COLUMNS = {
@@ -120,25 +167,26 @@ FORBIDDEN_COLUMNS = {
     "secret_db.flags": ("id", "flag"),
     "v_secret": ("id", "flag"),
     "mysql.global_priv": ("User", "Host", "Priv"),
+    "mysql.user": ("User", "Host"),
     "information_schema.tables": ("table_schema", "table_name"),
 }
 
-SCHEMA = f"""
+_TABLES = f"""
 CREATE DATABASE shop CHARACTER SET utf8mb4;
 CREATE DATABASE secret_db CHARACTER SET utf8mb4;
 CREATE TABLE shop.customers (
-  id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(100) NOT NULL, email VARCHAR(190) NOT NULL UNIQUE, city VARCHAR(80),
-  notes TEXT, profile JSON, credit DECIMAL(10,2) NOT NULL DEFAULT 0,
-  created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP);
+  id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(100) NOT NULL DEFAULT '',
+  email VARCHAR(190) NOT NULL DEFAULT '' UNIQUE, city VARCHAR(80), notes TEXT, profile JSON,
+  credit DECIMAL(10,2) NOT NULL DEFAULT 0, created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP);
 CREATE TABLE shop.products (
-  id INT PRIMARY KEY AUTO_INCREMENT, sku VARCHAR(40) NOT NULL UNIQUE, title VARCHAR(200) NOT NULL, description TEXT,
-  price DECIMAL(10,2) NOT NULL, stock INT NOT NULL DEFAULT 0, tags JSON, updated_at TIMESTAMP NULL,
-  FULLTEXT KEY ft (title, description), KEY ix_price (price));
+  id INT PRIMARY KEY AUTO_INCREMENT, sku VARCHAR(40) NOT NULL DEFAULT '' UNIQUE, title VARCHAR(200) NOT NULL DEFAULT '',
+  description TEXT, price DECIMAL(10,2) NOT NULL DEFAULT 0, stock INT NOT NULL DEFAULT 0, tags JSON,
+  updated_at TIMESTAMP NULL, FULLTEXT KEY ft (title, description), KEY ix_price (price));
 CREATE TABLE shop.orders (
-  id INT PRIMARY KEY AUTO_INCREMENT, customer_id INT NOT NULL, product_id INT NOT NULL, qty INT NOT NULL DEFAULT 1,
-  total DECIMAL(10,2) NOT NULL, status VARCHAR(20) NOT NULL DEFAULT 'new', comment TEXT,
-  created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, spare INT INVISIBLE,
-  KEY ix_cust (customer_id), KEY ix_prod (product_id));
+  id INT PRIMARY KEY AUTO_INCREMENT, customer_id INT NOT NULL DEFAULT 1, product_id INT NOT NULL DEFAULT 1,
+  qty INT NOT NULL DEFAULT 1, total DECIMAL(10,2) NOT NULL DEFAULT 0, status VARCHAR(20) NOT NULL DEFAULT 'new',
+  comment TEXT, created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, spare INT INVISIBLE,
+  KEY ix_cust (customer_id), KEY ix_prod (product_id)) PARTITION BY HASH (id) PARTITIONS 2;
 CREATE TABLE shop.staff (id INT PRIMARY KEY, login VARCHAR(50), password VARCHAR(100));
 CREATE TABLE secret_db.flags (id INT PRIMARY KEY, flag VARCHAR(100));
 CREATE TABLE secret_db.{SECRET} (id INT PRIMARY KEY);
@@ -158,24 +206,59 @@ INSERT INTO shop.orders (id, customer_id, product_id, qty, total, status, commen
 CREATE FUNCTION shop.leak() RETURNS VARCHAR(100) READS SQL DATA RETURN (SELECT flag FROM secret_db.flags LIMIT 1);
 CREATE FUNCTION secret_db.leak() RETURNS VARCHAR(100) READS SQL DATA RETURN (SELECT flag FROM secret_db.flags LIMIT 1);
 CREATE PROCEDURE shop.p_leak() SELECT * FROM secret_db.flags;
-CREATE SEQUENCE shop.seq NOCACHE;
+CREATE PROCEDURE shop.p_count(least INT, named VARCHAR(80))
+  SELECT COUNT(*) FROM orders WHERE qty > least OR status = named;
 CREATE VIEW shop.v_secret AS SELECT * FROM secret_db.flags;
 """
+SCHEMA = f"{_TABLES}CREATE SEQUENCE shop.seq NOCACHE;\n"
 
-ACCOUNTS = (*(guest.role for guest in GUESTS), "deleter", "witness")
+
+# A table's history is another table: whoever may read the one may read the other, and the judge refuses it.
+_HISTORY = f"""
+ALTER TABLE shop.orders ADD SYSTEM VERSIONING;
+UPDATE shop.orders SET status = '{SECRET}' WHERE id = 2;
+UPDATE shop.orders SET status = 'new' WHERE id = 2;
+"""
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """What differs between the servers: the world as SQL, a session's time limit, the tables and values of the server's
+    own that no statement may change."""
+
+    schema: str
+    time_limit: str
+    system_tables: tuple[str, ...]
+    unchanging: str
+
+
+DIALECTS: dict[Family, Dialect] = {
+    "mariadb": Dialect(
+        SCHEMA + _HISTORY + MADE,
+        "max_statement_time = 1",
+        ("mysql.global_priv", "mysql.proc", "mysql.db", "mysql.tables_priv"),
+        "SELECT next_not_cached_value, cycle_count FROM shop.seq",
+    ),
+    "mysql": Dialect(
+        _TABLES + MADE,
+        "max_execution_time = 1000",
+        ("mysql.user", "mysql.db", "mysql.tables_priv", "mysql.columns_priv", "mysql.procs_priv"),
+        "SELECT @@GLOBAL.sql_mode, @@GLOBAL.read_only",
+    ),
+}
+
+ACCOUNTS = (*(guest.role for guest in GUESTS), MAKER.role, "deleter", "witness")
 
 
 def account_statements(passwords: dict[str, str]) -> Iterator[str]:
     """The guests' accounts; and `witness`, which may do what no statement should: it sees what a wrong one would do."""
-    yield f"CREATE OR REPLACE USER '{SECRET}'@localhost"  # a canary in mysql.global_priv
-    for guest in GUESTS:
-        yield f"CREATE OR REPLACE USER {guest.role}@localhost IDENTIFIED BY '{passwords[guest.role]}'"
+    yield f"CREATE USER '{SECRET}'@localhost"  # a canary in the server's table of accounts
+    for name in ACCOUNTS:
+        yield f"CREATE USER {name}@localhost IDENTIFIED BY '{passwords[name]}'"
+    for guest in (*GUESTS, MAKER):
         for privileges, table in guest.rights:
             yield f"GRANT {privileges} ON {table} TO {guest.role}@localhost"
-    # MariaDB wants SELECT on the target of `DELETE t FROM t`, which reads no more than `DELETE FROM t`. So this account
-    # runs it as a SELECT, with rights on a column that no statement names: it is refused where another one is read.
-    yield f"CREATE OR REPLACE USER deleter@localhost IDENTIFIED BY '{passwords['deleter']}'"
+    # The servers want SELECT on the target of `DELETE t FROM t`, which reads no more than `DELETE FROM t`. So this
+    # account runs it as a SELECT, with rights on a column that no statement names: it is refused where another is read.
     yield "GRANT SELECT ON shop.customers TO deleter@localhost"
     yield "GRANT SELECT (spare) ON shop.orders TO deleter@localhost"
-    yield f"CREATE OR REPLACE USER witness@localhost IDENTIFIED BY '{passwords['witness']}'"
     yield "GRANT ALL ON *.* TO witness@localhost"

@@ -3,7 +3,8 @@
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from contract.inventory import Machine
 from deploy.engines.interface import Server
+from deploy.engines.mariadb import Accounts, account_statements
 from deploy.providers import loopback
 from deploy.providers.loopback import NodeRow, Settings
 from deploy.providers.seed import Seed
@@ -70,6 +72,24 @@ class LiveCluster:
             cursor.execute(statement)
             connection.commit()
             return tuple(cursor.fetchall())
+
+    def run_all(self, statements: Iterable[str]) -> None:
+        """Run statements as the administrator, on the manager."""
+        with self.connect("manager") as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+
+    @contextmanager
+    def open_to_the_accounts(self, schema: str) -> Iterator[None]:
+        """Gives the application's accounts what the engine gives them on the schema, and takes it away again."""
+        statements = account_statements(Accounts(**self.accounts), (schema,))
+        grants = [statement for statement in statements if statement.startswith("GRANT")]
+        self.run_all(grants)
+        try:
+            yield
+        finally:
+            self.run_all(re.sub(r"^GRANT (.*) TO ", r"REVOKE \1 FROM ", grant) for grant in grants)
 
     def keep_logs(self, under: Path) -> None:
         """Copy the logs of servers and sshds to where the end of the cluster doesn't reach them."""

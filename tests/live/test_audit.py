@@ -81,11 +81,12 @@ def test_the_chain_holds_when_a_worker_is_killed_at_work(system: LiveSystem) -> 
     assert Counter(answered.values())[200] > REQUESTS // 2
 
 
-def test_a_refusal_is_audited_with_its_rule(system: LiveSystem) -> None:
+def test_a_refusal_is_audited_with_its_rule_and_what_it_was_about(system: LiveSystem) -> None:
     system.send(json={"query": "SELECT * FROM mysql.user"}, headers={"X-Request-ID": "refused-1"})
     line = next(line for line in audited(system) if line["request_id"] == "refused-1")
     assert (line["key"], line["verdict"], line["code"]) == ("demo", "refused", "forbidden")
-    assert line["rule"]
+    assert (line["rule"], line["kind"], line["effect"], line["reads"]) == ("read", "select", "read", ["mysql.user"])
+    assert len(line["digest"]) == 16
 
 
 def test_a_revoked_key_is_refused_with_the_next_request_of_every_worker(system: LiveSystem, key_file: Path) -> None:

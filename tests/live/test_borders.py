@@ -16,6 +16,7 @@ from deploy import certificates, local
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
 from tests.live.proxy_fixtures import wait_until
+from tests.live.raw_http import exchange, statuses
 from tests.live.system_fixtures import LiveSystem
 from tests.live.test_faults import answers
 
@@ -116,6 +117,44 @@ def settings_for(system: LiveSystem, port: int, directory: Path) -> Settings:
         runtime_directory=str(directory),
         tls=Tls(str(own.certificate), str(own.key), str(own.authority)),
     )
+
+
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /endpoint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer KEY\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+COMPLETE = b'{"query":"SELECT 1"}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", [414]),
+        (b"GET /" + b"a" * 9_000_000, [414]),
+        (HEALTHZ + b"A: " + b"a" * 9_000 + b"\r\n\r\n", [431]),
+        (HEALTHZ + b"A: a\r\n" * 70 + b"\r\n", [431]),
+        (HEALTHZ + b"A: " + b"a" * 900_000, [431]),
+        (POST + b"Content-Length: 1048576\r\n\r\n", [413]),
+        (CHUNKED + b"100000\r\n" + b"a" * (1 << 20) + b"\r\n0\r\n\r\n", [413]),
+        (CHUNKED + b"100000\r\n" + COMPLETE.ljust(1 << 20) + b"\r\n1\r\nx\r\n0\r\n\r\n", [413]),
+        (CHUNKED + b"100000;" + b"a" * 9_000 + b"\r\n", [400]),
+    ],
+    ids=[
+        "line",
+        "line-without-end",
+        "header",
+        "headers",
+        "header-without-end",
+        "length",
+        "chunks",
+        "complete-at-the-limit",
+        "chunk-extension",
+    ],
+)
+def test_what_is_too_large_is_refused_by_gunicorn_alone(system: LiveSystem, sent: bytes, expected: list[int]) -> None:
+    received = exchange(system.services.gatekeeper.listen, sent.replace(b"KEY", system.key.encode()))
+    assert statuses(received) == expected
+    assert b"application/problem+json" in received
+    assert b'"outcome":"not_executed"' in received
 
 
 def test_certificates_are_rotated_by_a_command(system: LiveSystem) -> None:

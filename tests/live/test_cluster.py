@@ -8,6 +8,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from deploy.engines.mariadb import GRANTS
 from deploy.providers import addresses, nodes
 from deploy.providers.loopback import CannotRun, Settings
 from tests.live.cluster_fixtures import CACHE, LiveCluster, mentions
@@ -146,6 +147,23 @@ def test_a_cluster_of_another_engine_is_not_taken_for_the_wanted_one(standalone:
         LiveCluster(Settings(standalone.directory, CACHE, engine="galera")).up()
 
 
+def test_a_cluster_of_an_earlier_version_gets_the_accounts_that_it_lacks(standalone: LiveCluster) -> None:
+    before = standalone.accounts
+    old = {member: value for member, value in before.items() if member.startswith(("reader", "writer"))}
+    standalone.place.accounts.write_text("".join(f'{member} = "{value}"\n' for member, value in old.items()))
+    standalone.up()
+    after = standalone.accounts
+    assert old.items() <= after.items()
+    assert after.keys() == before.keys()
+    assert stat.S_IMODE(standalone.place.accounts.stat().st_mode) == 0o600
+    server = standalone.node("standalone")
+    for name in GRANTS:
+        user, password = after[f"{name}_user"], after[f"{name}_password"]
+        pymysql.connect(host=server.address, port=server.mysql_port, user=user, password=password).close()
+    standalone.up()
+    assert standalone.accounts == after
+
+
 @pytest.mark.parametrize(
     ("user", "statement", "errno"),
     [
@@ -183,7 +201,7 @@ def test_the_accounts_have_no_more_rights_than_their_work_needs(
 
 def test_an_account_needs_its_password(cluster: LiveCluster) -> None:
     server = cluster.node("data1")
-    for user in ("gk_reader", "gk_writer", "root", ""):
+    for user in (*(f"gk_{name}" for name in GRANTS), "root", ""):
         with pytest.raises(pymysql.OperationalError) as refused:
             pymysql.connect(host=server.address, port=server.mysql_port, user=user, password="")
         assert refused.value.args[0] in {1045, 1698}

@@ -1,7 +1,8 @@
-"""A gatekeeper of several workers alone: a changed policy and a full disk. No proxy is behind it, so that a statement
-that is allowed is answered 503, rule none, and one that is refused 403.
+"""A gatekeeper of several workers alone: a changed policy, limits, wrong keys, a full disk. No proxy is behind it, so
+that a statement that is allowed is answered 503, rule none, and one that is refused 403.
 """
 
+import itertools
 import os
 import resource
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +44,8 @@ class Alone:
         self.policy.write_text(POLICY)
         self.audit = directory / "audit.log"
         self.log = directory / "gatekeeper.log"
-        self.key = keys.add(directory / "keys.json", "web", "reader")
+        self.keys = directory / "keys.json"
+        self.key = keys.add(self.keys, "web", "reader")
         with socket.socket() as free, socket.socket() as closed:
             free.bind(("127.0.0.1", 0))
             closed.bind(("127.0.0.1", 0))
@@ -53,9 +56,10 @@ class Alone:
             listen=self.address,
             proxies=(nobody,),
             policy=str(self.policy),
-            keys=str(directory / "keys.json"),
+            keys=str(self.keys),
             runtime_directory=str(directory),
             audit=str(self.audit),
+            trusted_proxy="127.0.0.1",
         )
         members = {name: value for name, value in msgspec.to_builtins(settings).items() if value is not None}
         self.settings = directory / "gatekeeper.toml"
@@ -80,17 +84,33 @@ class Alone:
 
     def statuses(self) -> set[int]:
         """The statuses of answers to the query, over connections enough to reach every worker."""
-        with ThreadPoolExecutor(8) as pool:
-            return set(pool.map(lambda _: self.send().status_code, range(32)))
+        return set(self.counted(32))
 
-    def send(self) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.key}"}
+    def counted(self, asked: int, keys: Sequence[str] = (), path: str = "/endpoint") -> Counter[int]:
+        """How often each status was the answer to so many requests, with the keys in turn, by every worker."""
+        turns = itertools.cycle(keys or [self.key])
+        with ThreadPoolExecutor(8) as pool:
+            sent = pool.map(lambda key: self.send(key, path).status_code, itertools.islice(turns, asked))
+            return Counter(sent)
+
+    def send(self, key: str = "", path: str = "/endpoint", **headers: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {key or self.key}", **headers}
+        if path != "/endpoint":
+            return requests.get(f"http://{self.address}{path}", headers=headers, timeout=20)
         return requests.post(f"http://{self.address}/endpoint", json=QUERY, headers=headers, timeout=20)
+
+    def put(self, policy: str) -> None:
+        """Puts a policy in place whole, so that it counts with the next request."""
+        new = self.policy.with_suffix(".new")
+        new.write_text(policy)
+        long_ago = time.time() - 60
+        os.utime(new, (long_ago, long_ago))
+        new.replace(self.policy)
 
     def _is_alive(self) -> bool:
         try:
             return requests.get(f"http://{self.address}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
 
@@ -109,6 +129,41 @@ def test_every_worker_takes_a_changed_policy_up_within_a_second_and_leaves_a_bro
         alone.policy.write_text("[roles.reader]\nkinds = 1")
         wait_until(lambda: alone.statuses() == {503} and alone.log.read_text().count("policy_refused") == 2)
         assert "roles.reader.kinds" in alone.log.read_text()
+
+
+def test_a_roles_limits_hold_over_all_workers_and_change_without_a_restart(alone: Alone) -> None:
+    both = [alone.key, keys.add(alone.keys, "app", "reader")]
+    limits = "[roles.reader.limits]\nrate_per_second = 0.001\nburst = 10\n"
+    alone.put(POLICY + limits)
+    with alone.running():
+        assert alone.counted(64, both) == {403: 10, 429: 54}
+        assert alone.send().json()["rule"] == "role_rate"
+        alone.put(POLICY)
+        wait_until(lambda: alone.counted(32, both) == {403: 32})
+        alone.put(POLICY + limits)
+        wait_until(lambda: alone.counted(32, both) == {429: 32})
+        alone.put(POLICY + "expires = 2026-01-31T18:00:00Z")
+        wait_until(lambda: alone.counted(32, both, "/nodes") == {403: 32})
+        assert {alone.send(path=path).json()["rule"] for path in ("/endpoint", "/nodes")} == {"expired"}
+
+
+def test_wrong_keys_are_slowed_down_over_all_workers_and_a_right_one_is_not(alone: Alone) -> None:
+    with alone.running():
+        started = time.monotonic()
+        found = alone.counted(1_000, ["gk_wrong"])
+        took_s = time.monotonic() - started
+        # Half a second and more passes before the first is slowed down, and each second lets ten more through.
+        assert 50 <= found[401] <= 50 + 10 * took_s + 1
+        assert found[401] + found[429] == 1_000
+        elsewhere = {"X-Forwarded-For": "10.9.8.7, 203.0.113.7"}
+        assert alone.send("gk_wrong", **elsewhere).status_code == 401
+        assert alone.counted(200) == {403: 200}
+        assert alone.counted(50, path="/nodes") == {200: 50}
+        log = alone.log.read_text()
+    assert 1 <= log.count("refused_keys") <= took_s + 2
+    assert log.count('"status":401') == found[401] + 1
+    assert log.count('"status":429') == 0
+    assert "gk_wrong" not in log
 
 
 def test_on_a_full_disk_nothing_is_executed_and_the_chain_stays_whole(alone: Alone) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.errors import StatementUnparsable
+from contract.errors import Forbidden, StatementUnparsable
 from gatekeeper.analysis import analyse
 
 READS = {
@@ -25,19 +25,27 @@ READS = {
     "a table called dual": ("SELECT 1 FROM `DUAL`", "DUAL"),
     "a common table expression": ("WITH t AS (SELECT 1 x) SELECT x FROM t", ""),
     "it reads what it shadows": ("WITH t AS (SELECT a FROM t) SELECT a FROM t", "t"),
-    "a schema's name sees through it": ("WITH t AS (SELECT 1 x) SELECT x FROM s.t", "t"),
-    "it is unknown before its definition": ("WITH a AS (SELECT x FROM t), t AS (SELECT 1 x) SELECT x FROM a", "t"),
+    "a schema's name sees through it": ("WITH t AS (SELECT 1 x) SELECT 1 FROM s.t JOIN t AS u", "t"),
+    "it is unknown before its definition": ("WITH a AS (SELECT x FROM t), t AS (SELECT 1 x) SELECT 1 FROM a, t", "t"),
     "recursive, it knows itself": ("WITH RECURSIVE t AS (SELECT 1 n UNION SELECT n + 1 FROM t) SELECT n FROM t", ""),
     "recursive, it does not know the next": (
-        "WITH RECURSIVE a AS (SELECT 1 n UNION SELECT n FROM t), t AS (SELECT 1) SELECT n FROM a",
+        "WITH RECURSIVE a AS (SELECT 1 n UNION SELECT n FROM t), t AS (SELECT 1) SELECT 1 FROM a, t",
         "t",
     ),
     "it is unknown beside its query": ("SELECT 1 FROM (WITH t AS (SELECT 1 x) SELECT x FROM t) z, t", "t"),
     "it is unknown after its parentheses": ("(WITH t AS (SELECT 1 x) SELECT x FROM t) UNION SELECT a FROM t", "t"),
     "it is known in both parts of a union": ("WITH t AS (SELECT 1 x) SELECT 1 UNION SELECT x FROM t", ""),
     "it is known in subqueries": ("WITH t AS (SELECT 1 x) SELECT (SELECT x FROM t), y FROM (SELECT x y FROM t) u", ""),
-    "another case is another name": ("WITH T AS (SELECT 1 x) SELECT x FROM t", "t"),
-    "a space is another name": ("WITH `t ` AS (SELECT 1 x) SELECT x FROM t", "t"),
+    "it is unknown to another's elements": (
+        "WITH t AS (SELECT 1) SELECT 1 FROM t, (WITH a AS (SELECT 1 FROM t) SELECT 1 FROM a) x",
+        "t",
+    ),
+    "it is known to another's query": (
+        "WITH t AS (SELECT 1) SELECT 1 FROM (WITH a AS (SELECT 1) SELECT 1 FROM a, t) x",
+        "",
+    ),
+    "unqualified, the target is not read": ("INSERT INTO t (a) SELECT b FROM u", "u"),
+    "another case is another name": ("WITH T AS (SELECT 1 x) SELECT 1 FROM t, T AS u", "t"),
     "insert": ("INSERT INTO t SELECT a FROM u", "u"),
     "values": ("INSERT INTO t (a) VALUES ((SELECT a FROM u))", "u"),
     "on duplicate key": ("INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = (SELECT u.a FROM u)", "u"),
@@ -71,7 +79,7 @@ WRITES = {
     "delete by alias": ("DELETE u FROM t AS u", "t"),
     "delete of two": ("DELETE t.*, v.* FROM t, u AS v, w", "t u"),
     "delete using": ("DELETE FROM t, v USING t JOIN u AS v JOIN w", "t u"),
-    "delete after with": ("WITH x AS (SELECT 1 y) DELETE QUICK FROM t", "t"),
+    "delete after with": ("WITH x AS (SELECT 1 y) DELETE QUICK FROM t WHERE a IN (SELECT y FROM x)", "t"),
     "select": ("SELECT a FROM t", ""),
 }
 
@@ -96,7 +104,28 @@ COLUMNS = {
     "full text": ("SELECT MATCH (a, b) AGAINST ('x') FROM t", {"t.a", "t.b"}),
     "outer scope": ("SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.b)", {"u.a", "t.b"}),
     "maybe the outer scope's": ("SELECT (SELECT a FROM u) FROM t", {"u.a", "t.a"}),
-    "not the neighbour's": ("SELECT 1 FROM (SELECT a FROM u) x JOIN t", {"u.a"}),
+    "unqualified, of any table of the statement": ("SELECT 1 FROM (SELECT a FROM u) x JOIN t", {"u.a", "t.a"}),
+    "qualified, of the one": ("SELECT 1 FROM (SELECT u.a FROM u) x JOIN t", {"u.a"}),
+    "further out, past a table of that alias": ("SELECT (SELECT x.a FROM u x) FROM t x", {"u.a", "t.a"}),
+    "further out, past a derived table": ("SELECT (SELECT x.a FROM (SELECT 1) x) FROM t x", {"t.a"}),
+    "further out, past a common table expression": (
+        "WITH x AS (SELECT 1) SELECT (SELECT x.a FROM x) FROM t x",
+        {"t.a"},
+    ),
+    "further out, with a schema": ("SELECT (SELECT s.x.a FROM u x) FROM t x", {"u.a", "t.a"}),
+    "further out, of what is changed": (
+        "DELETE FROM t WHERE EXISTS (SELECT 1 FROM (SELECT 1 AS z) t WHERE t.a = 1)",
+        {"t.a"},
+    ),
+    "an alias that a file system takes for the same": ("SELECT (SELECT i.a FROM t AS `İ`) FROM u AS i", {"t.a", "u.a"}),
+    "an order behind a query in parentheses": (
+        "SELECT ((SELECT b FROM t) ORDER BY a LIMIT 1) FROM u",
+        {"t.b", "u.b", "t.a", "u.a"},
+    ),
+    "the same, qualified": (
+        "SELECT ((SELECT f.b FROM t f) ORDER BY f.a LIMIT 1) FROM u f",
+        {"t.b", "u.b", "t.a", "u.a"},
+    ),
     "the neighbour's, laterally": ("SELECT 1 FROM t, LATERAL (SELECT t.a) x", {"t.a"}),
     "an unknown qualifier": ("SELECT z.a FROM t, u", {"t.a", "u.a"}),
     "an alias of another case": ("SELECT (SELECT X.a FROM (SELECT 1) x) FROM t AS X", {"t.a"}),
@@ -109,6 +138,10 @@ COLUMNS = {
     "an insert's columns": ("INSERT INTO t (a, b) VALUES (1, DEFAULT)", set()),
     "on duplicate key, of the source": (
         "INSERT INTO t (a) SELECT 1 FROM u ON DUPLICATE KEY UPDATE a = u.b",
+        {"u.b"},
+    ),
+    "on duplicate key, an alias of both": (
+        "INSERT INTO t (a) SELECT 1 FROM u t ON DUPLICATE KEY UPDATE a = t.b",
         {"t.b", "u.b"},
     ),
     "returning everything": ("DELETE FROM t RETURNING *", {"t.*"}),
@@ -136,9 +169,56 @@ def test_the_columns_written_are_told(text: str, columns: set[str]) -> None:
     assert {f"{table}.{column}" for _, table, column in found} == columns
 
 
-def test_a_schema_that_the_statement_does_not_name_is_not_looked_for() -> None:
-    with pytest.raises(StatementUnparsable):
-        analyse("SELECT a.x.b FROM t a JOIN u b USING (c)", "s")
+UNUSED = {
+    "nobody's": "WITH a AS (SELECT 1) SELECT 1",
+    "in a subquery": "SELECT (WITH q AS (SELECT 1 FROM t) SELECT 1) FROM u",
+    "known under another name": "WITH T AS (SELECT 1) SELECT 1 FROM t",
+    "known but for a space": "WITH `t ` AS (SELECT 1 x) SELECT x FROM t",
+    "of two the second": "WITH a AS (SELECT 1), b AS (SELECT 1 FROM a) SELECT 1 FROM a",
+    "used by itself alone": "WITH RECURSIVE a AS (SELECT 1 FROM a) SELECT 1",
+}
+
+
+@pytest.mark.parametrize("text", UNUSED.values(), ids=UNUSED)
+def test_what_with_defines_and_nothing_uses_is_refused(text: str) -> None:
+    with pytest.raises(Forbidden):
+        analyse(text, "s")
+
+
+UPDATING = {
+    "on duplicate key": ("INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2", {"insert", "update"}),
+    "insert": ("INSERT INTO t (a) VALUES (1)", {"insert"}),
+    "replace": ("REPLACE INTO t (a) VALUES (1)", {"replace"}),
+    "explained": (
+        "EXPLAIN INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2",
+        {"explain", "insert", "update"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "kinds"), UPDATING.values(), ids=UPDATING)
+def test_an_insert_that_changes_rows_is_an_update_too(text: str, kinds: set[str]) -> None:
+    assert analyse(text, "s").kinds == kinds
+
+
+def test_an_insert_that_changes_rows_has_no_set_operation() -> None:
+    with pytest.raises(Forbidden):
+        analyse("INSERT INTO t (a) SELECT 1 UNION SELECT 2 ON DUPLICATE KEY UPDATE a = 3", "s")
+
+
+UNKNOWN = {
+    "an unknown schema": ("SELECT a.x.b FROM t a JOIN u b ON 1", StatementUnparsable),
+    "one of another case": ("SELECT S.t.a FROM t", StatementUnparsable),
+    # MariaDB 10.11.19 crashes on these, whether table or column are unknown.
+    "beside USING": ("SELECT s.t.a FROM t JOIN u USING (c)", Forbidden),
+    "beside NATURAL": ("SELECT s.t.a FROM t NATURAL JOIN u", Forbidden),
+}
+
+
+@pytest.mark.parametrize(("text", "error"), UNKNOWN.values(), ids=UNKNOWN)
+def test_a_schema_before_a_column_is_accepted_where_the_column_can_be_found(text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        analyse(text, "s")
 
 
 WHERE = {

@@ -13,8 +13,9 @@ from structlog.testing import CapturingLogger
 
 from contract.errors import Unavailable
 from gatekeeper import audit
+from gatekeeper.analysis.scopes import MAX_SOURCES
 from gatekeeper.audit import AuditError, AuditLog, Entry
-from gatekeeper.audit_chain import BrokenChain, rotated_files, verify
+from gatekeeper.audit_chain import MOST_LINE_BYTES, BrokenChain, rotated_files, verify
 
 MOST_BYTES = 2_000
 
@@ -77,6 +78,63 @@ def test_the_chain_goes_on_after_a_restart(log: AuditLog, path: Path) -> None:
     log.write(entry())
     again.close()
     assert verify([path]).lines == 4
+
+
+LETTER = "\U00010330"  # a letter of 4 bytes
+MOST_TABLES = tuple(f"{LETTER * 64}.{LETTER * 61}{number:03}" for number in range(MAX_SOURCES))
+
+
+def test_a_line_that_names_the_most_tables_is_within_its_bound_and_found_again(log: AuditLog, path: Path) -> None:
+    log.write(entry(reads=MOST_TABLES, writes=MOST_TABLES, defines=MOST_TABLES))
+    assert 2_000 < len(path.read_bytes().splitlines()[-1]) < MOST_LINE_BYTES
+    again = AuditLog(path, name="gatekeeper1", most_bytes=MOST_BYTES)
+    again.write(entry())
+    again.close()
+    assert verify(files_of(path)).lines == 4
+
+
+def test_a_line_beyond_the_bound_is_refused_and_the_chain_goes_on(log: AuditLog, path: Path) -> None:
+    with pytest.raises(Unavailable):
+        log.write(entry(reads=MOST_TABLES * 10))
+    log.write(entry())
+    assert verify([path]).lines == 2
+
+
+def test_a_torn_line_behind_a_long_one_is_removed(path: Path, logged: CapturingLogger) -> None:
+    first = AuditLog(path, name="gatekeeper1", most_bytes=1 << 20)
+    for _ in range(2):
+        first.write(entry(reads=MOST_TABLES))
+    first.close()
+    path.write_bytes(path.read_bytes()[:-20])
+    log = AuditLog(path, name="gatekeeper1", most_bytes=1 << 20)
+    log.write(entry())
+    log.close()
+    assert [call.args for call in logged.calls] == [("audit_torn_line_removed",)]
+    assert verify([path]).lines == 3
+
+
+# As the version before wrote it: without tables, details and reports.
+OLDER = """\
+{"seq":1,"time":"2026-11-23T14:00:00.000+00:00","opened_by":"gatekeeper1","previous":"ZEROS","hash":"HASH1"}
+{"seq":2,"time":"2026-11-23T14:00:01.000+00:00","request_id":"r1","key":"web","role":"reader","verdict":"refused",\
+"code":"forbidden","rule":"kind","hash":"HASH2"}
+"""
+OLDER_HASHES = {
+    "ZEROS": "0" * 64,
+    "HASH1": "300d762ed37ec99d1658ddd67430f1afbf636906c41457c7aa849efabf32a58a",
+    "HASH2": "fa02992866435af6a862b3630f28b9cd268261da7634b70ba7731fe69a868023",
+}
+
+
+def test_a_chain_begun_by_an_older_version_goes_on(path: Path) -> None:
+    text = OLDER
+    for name, value in OLDER_HASHES.items():
+        text = text.replace(name, value)
+    path.write_text(text)
+    log = AuditLog(path, name="gatekeeper1", most_bytes=MOST_BYTES)
+    log.write(entry(reads=("shop.orders",)))
+    log.close()
+    assert (verify([path]).first, verify([path]).last) == (1, 3)
 
 
 def _write_many(path: Path, start: Any, name: str) -> None:

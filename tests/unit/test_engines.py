@@ -2,6 +2,7 @@
 
 import tomllib
 
+import msgspec
 import pytest
 
 from deploy import engines
@@ -135,14 +136,28 @@ def test_between_different_histories_nobody_is_chosen() -> None:
         most_advanced({"manager": Position(HISTORY, 7), "data1": Position(HISTORY.replace("6", "7"), 9)})
 
 
+def test_a_password_reaches_the_server_as_the_hash_that_it_keeps() -> None:
+    """As in MariaDB's documentation of PASSWORD()."""
+    assert mariadb.password_hash("notagoodpwd") == "*3A70EE9FC6594F88CE9E959CD51C5A1C002DC937"
+
+
 def test_accounts_get_rights_on_the_schemas_alone() -> None:
-    accounts = mariadb.Accounts("gk_reader", "r", "gk_writer", "w")
+    accounts = mariadb.Accounts("gk_reader", "r", "gk_writer", "w", "gk_caller", "c", "gk_builder", "b")
+    by = {password: f"IDENTIFIED BY PASSWORD '{mariadb.password_hash(password)}'" for password in "rwcb"}
     assert mariadb.account_statements(accounts, ["film_shop"]) == [
-        "CREATE OR REPLACE USER 'gk_reader'@'127.0.0.1' IDENTIFIED BY 'r' WITH MAX_USER_CONNECTIONS 90",
+        f"CREATE OR REPLACE USER 'gk_reader'@'127.0.0.1' {by['r']} WITH MAX_USER_CONNECTIONS 80",
         r"GRANT SELECT ON `film\_shop`.* TO 'gk_reader'@'127.0.0.1'",
-        "CREATE OR REPLACE USER 'gk_writer'@'127.0.0.1' IDENTIFIED BY 'w' WITH MAX_USER_CONNECTIONS 90",
+        f"CREATE OR REPLACE USER 'gk_writer'@'127.0.0.1' {by['w']} WITH MAX_USER_CONNECTIONS 70",
         r"GRANT SELECT, INSERT, UPDATE, DELETE ON `film\_shop`.* TO 'gk_writer'@'127.0.0.1'",
+        f"CREATE OR REPLACE USER 'gk_caller'@'127.0.0.1' {by['c']} WITH MAX_USER_CONNECTIONS 20",
+        r"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON `film\_shop`.* TO 'gk_caller'@'127.0.0.1'",
+        f"CREATE OR REPLACE USER 'gk_builder'@'127.0.0.1' {by['b']} WITH MAX_USER_CONNECTIONS 10",
+        r"GRANT CREATE, ALTER, DROP, INDEX, REFERENCES, INSERT ON `film\_shop`.* TO 'gk_builder'@'127.0.0.1'",
     ]
+
+
+def test_the_accounts_leave_connections_for_the_administrator() -> None:
+    assert sum(grant.connections for grant in mariadb.GRANTS.values()) <= mariadb.MAX_CONNECTIONS - 20
 
 
 @pytest.mark.parametrize("schema", ["", "a`b", "%", "a.b", "a" * 65, "a\n"])
@@ -153,12 +168,20 @@ def test_a_schema_that_would_widen_a_grant_is_refused(schema: str) -> None:
 
 def test_passwords_are_new_each_time_and_hidden_in_logs() -> None:
     one, other = mariadb.new_accounts(), mariadb.new_accounts()
-    assert len({one.reader_password, one.writer_password, other.reader_password, other.writer_password}) == 4
-    assert one.reader_password not in repr(one)
-    assert one.writer_password not in repr(one)
-    assert tomllib.loads(mariadb.accounts_file(one)) == {
-        "reader_user": "gk_reader",
-        "reader_password": one.reader_password,
-        "writer_user": "gk_writer",
-        "writer_password": one.writer_password,
-    }
+    members = tomllib.loads(mariadb.accounts_file(one))
+    assert list(members) == [f"{name}_{member}" for name in mariadb.GRANTS for member in ("user", "password")]
+    assert members == msgspec.structs.asdict(one)
+    passwords = {value for member, value in members.items() if member.endswith("_password")}
+    assert len(passwords) == len(mariadb.GRANTS)
+    assert passwords.isdisjoint(msgspec.structs.asdict(other).values())
+    assert not any(password in repr(one) for password in passwords)
+    assert members["caller_user"] == "gk_caller"
+
+
+def test_an_accounts_file_of_an_earlier_version_gets_what_it_lacks_and_keeps_the_rest() -> None:
+    old = {"reader_user": "gk_reader", "reader_password": "r", "writer_user": "mine", "writer_password": "w"}
+    completed = mariadb.missing_accounts("".join(f'{name} = "{value}"\n' for name, value in old.items()))
+    assert completed is not None
+    assert old.items() <= msgspec.structs.asdict(completed).items()
+    assert completed.builder_user == "gk_builder"
+    assert mariadb.missing_accounts(mariadb.accounts_file(completed)) is None

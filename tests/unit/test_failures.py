@@ -3,9 +3,11 @@
 import pymysql
 import pytest
 
-from contract.errors import DatabaseRefused, DeadlineExceeded
+from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError
+from contract.messages import Runnable
+from proxy.calls import NotUndone
 from proxy.engines import ENGINES
-from proxy.failures import ConnectionLost, Effect, NotSent, TemporaryFailure, translated
+from proxy.failures import ConnectionLost, NotSent, TemporaryFailure, translated
 
 GALERA = ENGINES["galera"]
 
@@ -30,16 +32,48 @@ def test_each_error_of_the_driver_has_one_meaning(error: Exception, kind: type[E
     assert type(translated(GALERA, error, "write")) is kind
 
 
-@pytest.mark.parametrize(("effect", "again", "outcome"), [("read", True, "rolled_back"), ("write", False, "unknown")])
-def test_only_a_read_is_tried_again_after_a_lost_connection(effect: Effect, again: bool, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("effect", "again", "outcome"),
+    [
+        ("read", True, "rolled_back"),
+        ("write", False, "unknown"),
+        ("call", False, "unknown"),
+        ("schema", False, "unknown"),
+    ],
+)
+def test_only_a_read_is_tried_again_after_a_lost_connection(effect: Runnable, again: bool, outcome: str) -> None:
     lost = ConnectionLost("lost")
     assert lost.again(effect) is again
     assert lost.final(effect).outcome == outcome
     assert lost.final(effect).retryable is again
 
 
-@pytest.mark.parametrize("effect", ["read", "write"])
-def test_what_was_not_sent_may_always_be_tried_again(effect: Effect) -> None:
+# error, effect: what is known of its effect, and whether the proxy may try it again
+CALLS_AND_SCHEMA: dict[str, tuple[pymysql.Error, Runnable, str, bool]] = {
+    "a call, undone": (pymysql.OperationalError(1205, "lock wait"), "call", "rolled_back", True),
+    "a call, not undone": (NotUndone(1205, "lock wait"), "call", "unknown", False),
+    "a call's limit": (pymysql.OperationalError(1969, "limit"), "call", "rolled_back", False),
+    "a call's limit, not undone": (NotUndone(1969, "limit"), "call", "unknown", False),
+    "a call's error, not undone": (NotUndone(1062, "Duplicate entry"), "call", "unknown", False),
+    "DDL that did not get its turn": (pymysql.OperationalError(1213, "Deadlock"), "schema", "unknown", False),
+    "DDL's limit": (pymysql.OperationalError(1969, "limit"), "schema", "unknown", False),
+    "a DROP in part": (pymysql.OperationalError(1051, "Unknown table"), "schema", "unknown", False),
+    "DDL without effect": (pymysql.OperationalError(1050, "exists"), "schema", "rolled_back", False),
+}
+
+
+@pytest.mark.parametrize(("error", "effect", "outcome", "again"), CALLS_AND_SCHEMA.values(), ids=CALLS_AND_SCHEMA)
+def test_a_call_or_ddl_is_said_to_be_rolled_back_only_where_it_is(
+    error: pymysql.Error, effect: Runnable, outcome: str, again: bool
+) -> None:
+    failure = translated(GALERA, error, effect)
+    assert isinstance(failure, TemporaryFailure) is again
+    final = failure if isinstance(failure, GatekeeperError) else failure.final(effect)
+    assert (final.outcome, final.retryable) == (outcome, again)
+
+
+@pytest.mark.parametrize("effect", ["read", "write", "call", "schema"])
+def test_what_was_not_sent_may_always_be_tried_again(effect: Runnable) -> None:
     assert NotSent("x").again(effect)
     assert NotSent("x").final(effect).outcome == "not_executed"
 

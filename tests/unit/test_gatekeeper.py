@@ -246,11 +246,16 @@ def test_every_request_with_a_key_is_audited_with_its_verdict(settings: Settings
     verdicts = [[line.get(name) for name in ("key", "verdict", "kind", "effect", "code", "rule")] for line in lines]
     assert verdicts == [
         ["reader", "allowed", "select", "read", None, None],
-        ["reader", "refused", None, None, "forbidden", "kind"],
+        ["reader", "refused", "delete", "write", "forbidden", "kind"],
         ["writer", "refused", "delete", "write", "bad_request", "get_reads_only"],
         ["writer", "refused", None, None, "bad_request", None],
     ]
     assert (lines[0]["request_id"], lines[0]["role"], len(lines[0]["digest"])) == ("r1", "reader", 16)
+    assert [(line.get("reads"), line.get("writes")) for line in lines[:3]] == [
+        (["shop.customers"], None),
+        (["shop.customers"], ["shop.customers"]),
+        (["shop.customers"], ["shop.customers"]),
+    ]
     assert "planted" not in str(lines)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 
 from client.cli import main
+from gatekeeper.analysis import analyse
 from gatekeeper.audit import AuditLog, Entry
+from gatekeeper.recording import Asked, Recorder
 
 Captured = pytest.CaptureFixture[str]
 
@@ -21,6 +25,11 @@ default_database = "shop"
 
 [roles.reader.hidden]
 "shop.staff" = ["password"]
+
+[roles.watched]
+kinds = ["select"]
+read = ["shop.t"]
+report_only = true
 """
 
 
@@ -126,6 +135,8 @@ PARSED = {
     "an overlap of years": ["keys", "rotate", "me", "--overlap-hours", "8761"],
     "a policy that is not named": ["policy", "check"],
     "an explanation for nobody": ["policy", "explain", "SELECT 1"],
+    "a lesson of no role": ["policy", "learn", "records.jsonl"],
+    "a lesson without records": ["policy", "learn", "--role", "reader"],
 }
 
 
@@ -139,7 +150,7 @@ def test_wrong_options_end_with_2(arguments: list[str]) -> None:
 def test_a_sound_policy_is_called_so_with_its_roles(capsys: Captured, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
-    assert run(capsys, "policy", "check", path) == "policy.toml is sound; roles: reader\n"
+    assert run(capsys, "policy", "check", path) == "policy.toml is sound; roles: reader, watched\n"
 
 
 @pytest.mark.parametrize(
@@ -163,9 +174,9 @@ def test_a_policy_with_mistakes_is_refused_with_all_of_them(
 
 @pytest.fixture(name="files")
 def _files(capsys: Captured, tmp_path: Path) -> list[str]:
-    """A policy, and the keys `web` (reader) and `old` (a role that is gone), as options."""
+    """A policy, and the keys `web` (reader), `new` (which only reports) and `old` (of a role that is gone)."""
     (tmp_path / "policy.toml").write_text(POLICY)
-    for name, role in (("web", "reader"), ("old", "retired")):
+    for name, role in (("web", "reader"), ("new", "watched"), ("old", "retired")):
         run(capsys, "keys", "add", name, "--role", role, "--file", tmp_path / "keys.json")
     return ["--policy", str(tmp_path / "policy.toml"), "--keys", str(tmp_path / "keys.json")]
 
@@ -200,6 +211,13 @@ EXPLAINED: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     ),
     "what no policy allows": ("web", "SELECT 1 /*! , 2 */", 1, {"verdict": "refused", "rule": "comment", "kind": None}),
     "what can't be parsed": ("web", "hello", 1, {"verdict": "refused", "tables_read": []}),
+    "what is only reported": (
+        "new",
+        "DELETE FROM shop.t WHERE a = 1",
+        0,
+        {"verdict": "reported", "rule": "kind", "tables_written": ["shop.t"]},
+    ),
+    "what is refused in report-only mode too": ("new", "SET NAMES utf8mb4", 1, {"verdict": "refused", "rule": "kind"}),
     "a role that is gone": ("old", "SELECT a FROM t", 1, {"verdict": "refused", "rule": "role"}),
 }
 
@@ -225,6 +243,72 @@ def test_an_explanation_for_people_leaves_out_what_is_not_there(capsys: Captured
 
 def test_an_explanation_needs_a_known_key(capsys: Captured, files: list[str]) -> None:
     assert "no key named nobody" in run(capsys, "policy", "explain", "--key", "nobody", "SELECT 1", *files, code=1)
+
+
+@pytest.fixture(name="records")
+def _records(tmp_path: Path) -> Path:
+    """What a role was recorded to do: one read that was allowed, and one write that was refused."""
+    path = tmp_path / "records.jsonl"
+    recorder = Recorder(path, most_bytes=1 << 16)
+    asked = Asked("app", "shop", names_database=False, implementation="customized_hit", names_implementation=False)
+    recorder.record(asked, analyse("SELECT a FROM t WHERE b = 1", "shop"), None)
+    recorder.record(asked, analyse("DELETE FROM t WHERE b = 1", "shop"), "kind")
+    recorder.close()
+    return path
+
+
+LESSONS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "all": ([], {"kinds": ["delete", "select"], "write": ["shop.t"]}),
+    "with columns": (
+        ["--columns"],
+        {"kinds": ["delete", "select"], "write": ["shop.t"], "read_columns": {"shop.t": ["a", "b"]}},
+    ),
+    "what was allowed": (["--allowed-only"], {"kinds": ["select"]}),
+}
+
+
+@pytest.mark.parametrize(("options", "members"), LESSONS.values(), ids=LESSONS)
+def test_what_was_recorded_is_learnt_as_a_policy_that_would_be_taken(
+    capsys: Captured, tmp_path: Path, records: Path, options: list[str], members: dict[str, Any]
+) -> None:
+    learnt = tmp_path / "learnt.toml"
+    learnt.write_text(run(capsys, "policy", "learn", "--role", "app", *options, records, records))
+    assert "learnt.toml is sound; roles: app" in run(capsys, "policy", "check", learnt)
+    common = {"read": ["shop.t"], "default_database": "shop", "implementations": ["customized_hit"]}
+    assert tomllib.loads(learnt.read_text())["roles"] == {"app": common | members}
+
+
+def test_hidden_columns_are_kept_from_the_policy_that_is_named(capsys: Captured, tmp_path: Path, records: Path) -> None:
+    kept = tmp_path / "policy.toml"
+    kept.write_text(POLICY.replace("reader", "app").replace("staff", "t"))
+    shown = run(capsys, "policy", "learn", "--role", "app", "--keep", kept, records)
+    assert tomllib.loads(shown)["roles"]["app"]["hidden"] == {"shop.t": ["password"]}
+    kept.write_text("[roles.app]\nkinds = 1")
+    assert "roles.app" in run(capsys, "policy", "learn", "--role", "app", "--keep", kept, records, code=1)
+
+
+def test_an_unknown_role_is_answered_with_those_that_were_recorded(capsys: Captured, records: Path) -> None:
+    shown = run(capsys, "policy", "learn", "--role", "web", records, code=1)
+    assert shown == "gk: nothing was recorded of the role web; there are records of app\n"
+
+
+NOT_RECORDS = {
+    "a policy": (lambda _: POLICY, "records.jsonl, line 1: not a record of statements"),
+    "cut off": (lambda text: text[:-10], "records.jsonl, line 2: the line is cut off"),
+    "empty": (lambda _: "", "nothing was recorded: the files are empty"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), NOT_RECORDS.values(), ids=NOT_RECORDS)
+def test_what_is_no_file_of_records_is_refused_with_the_line(
+    capsys: Captured, records: Path, change: Callable[[str], str], reason: str
+) -> None:
+    records.write_text(change(records.read_text()))
+    assert reason in run(capsys, "policy", "learn", "--role", "app", records, code=1)
+
+
+def test_records_that_are_not_there_are_a_failure(capsys: Captured, tmp_path: Path) -> None:
+    assert "No such file" in run(capsys, "policy", "learn", "--role", "app", tmp_path / "none.jsonl", code=1)
 
 
 @pytest.fixture(name="audited")

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import Forbidden, GatekeeperError, StatementUnparsable
-from gatekeeper.analysis import MAX_CHARACTERS
-from gatekeeper.judge import CACHED_STATEMENTS, MAX_REMEMBERED_CHARACTERS, Judge
+from gatekeeper.analysis import MAX_CHARACTERS, Analysis
+from gatekeeper.analysis.apart import Stopped
+from gatekeeper.judge import CACHED_STATEMENTS, MAX_REMEMBERED_CHARACTERS, Judge, Refusal, Verdict
 from gatekeeper.policy import parse
 
 POLICY = parse(
@@ -22,6 +23,13 @@ POLICY = parse(
     [roles.reader]
     kinds = ["select"]
     read = ["shop.orders"]
+
+    [roles.watched]
+    kinds = ["select"]
+    read = ["shop.orders"]
+    default_database = "shop"
+    max_rows = 5
+    report_only = true
     """
 )
 
@@ -67,6 +75,96 @@ def test_a_refusal_is_the_same_when_it_is_remembered(
     assert errors[0] is not errors[1]
 
 
+def test_what_is_known_of_a_refused_statement_is_kept_beside_its_refusal(judge: Judge) -> None:
+    judged = judge.look("reader", "DELETE FROM orders WHERE qty = 7", "shop")
+    assert isinstance(judged.outcome, Refusal)
+    assert judged.analysis
+    assert (judged.outcome.rule, judged.analysis.kind, judged.analysis.effect) == ("kind", "delete", "write")
+    assert (judged.reads, judged.writes, judged.database) == (("shop.orders",), ("shop.orders",), "shop")
+    assert judged.digest == judge.look("clerk", "DELETE FROM orders WHERE qty = 8", "shop").digest
+
+
+def test_a_statement_whose_analysis_was_ended_is_refused_by_its_digest(judge: Judge) -> None:
+    def ended(_text: str, _schema: str | None) -> Analysis:
+        raise Stopped("TimeoutError")
+
+    text = "SELECT " + "(" * 12 + "{}" + ")" * 12
+    judged = Judge(POLICY, ended).look("clerk", text.format(1), None)
+    assert isinstance(judged.outcome, Refusal)
+    assert (judged.outcome.rule, judged.digest) == ("limit", judge.look("clerk", text.format(2), None).digest)
+
+
+NOT_UNDERSTOOD = {
+    "not parsed": ("SELECT a FROM t WHERE x = {} GROUP", True),
+    "a construct": ("SELECT a FROM t WHERE x = {} INTO OUTFILE 'x'", True),
+    "not lexed": ("SELECT @a, {}", False),
+    "large": ("SELECT a FROM t WHERE x = {} GROUP" + " " * 66_000, False),
+}
+
+
+@pytest.mark.parametrize(("text", "is_named"), NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+def test_what_is_not_understood_has_the_digest_of_its_tokens_where_it_has_tokens(
+    judge: Judge, text: str, is_named: bool
+) -> None:
+    first, second = (judge.look("clerk", text.format(number), None) for number in (1, 2))
+    assert isinstance(first.outcome, Refusal)
+    assert (first.digest is not None) == is_named
+    assert first.digest == second.digest
+    assert first.analysis is None
+
+
+REPORTED = {
+    "a kind": ("DELETE FROM orders WHERE id = 1", None, "kind", "write"),
+    "a table": ("SELECT id FROM staff", None, "read", "read"),
+    "a function": ("SELECT SLEEP(1)", None, "function", "read"),
+    "another database": ("SELECT id FROM orders", "pub", "database", "read"),
+    "a kind that only some roles have": ("SHOW TABLES", None, "kind", "read"),
+    "a call": ("CALL tidy(1)", None, "kind", "call"),
+    "a definition": ("DROP TABLE orders", None, "kind", "schema"),
+}
+
+
+@pytest.mark.parametrize(("text", "database", "rule", "effect"), REPORTED.values(), ids=REPORTED)
+def test_in_report_only_mode_what_the_policy_is_against_runs_with_its_own_effect(
+    judge: Judge, text: str, database: str | None, rule: str, effect: str
+) -> None:
+    judged = judge.look("watched", text, database)
+    assert isinstance(judged.outcome, Verdict)
+    assert judged.reported
+    assert (judged.reported.rule, judged.outcome.effect, judged.outcome.role.max_rows) == (rule, effect, 5)
+    assert judged.outcome.database == (database or "shop")
+    assert judge.judge("watched", text, database) is judged.outcome
+
+
+def test_in_report_only_mode_what_is_allowed_is_not_reported(judge: Judge) -> None:
+    assert judge.look("watched", "SELECT id FROM orders", None).objection is None
+
+
+STILL_REFUSED = {
+    "not lexed": ("SELECT @a", "character"),
+    "two statements": ("SELECT 1; SELECT 2", "multiple_statements"),
+    "a construct": ("SELECT 1 INTO @a", "character"),
+    "a locking read": ("SELECT id FROM orders FOR UPDATE", "locking_read"),
+    "too large": ("SELECT " + "(" * 60 + "1" + ")" * 60, "limit"),
+    "too long": ("SELECT 1" + " " * MAX_CHARACTERS, "too_long"),
+    "not parsed": ("SELECT FROM", None),
+    "a setting": ("SET NAMES latin1", "kind"),
+    "a transaction": ("START TRANSACTION", "kind"),
+    "a grant, though its effect is known": ("GRANT ALL ON orders TO ann", "kind"),
+    "a user": ("CREATE USER ann", "kind"),
+    "a lock": ("LOCK TABLES orders WRITE", "kind"),
+    "a prepared statement": ("PREPARE s FROM 'SELECT 1'", "kind"),
+    "an administrator's statement": ("KILL 1", "kind"),
+}
+
+
+@pytest.mark.parametrize(("text", "rule"), STILL_REFUSED.values(), ids=STILL_REFUSED)
+def test_in_report_only_mode_what_no_policy_allows_is_refused(judge: Judge, text: str, rule: str | None) -> None:
+    outcome = judge.look("watched", text, None).outcome
+    assert isinstance(outcome, Refusal)
+    assert outcome.rule == rule
+
+
 def test_what_is_unparsable_stays_unparsable_when_remembered(judge: Judge) -> None:
     for _ in range(2):
         with pytest.raises(StatementUnparsable):
@@ -89,6 +187,16 @@ def test_a_verdict_of_one_role_or_database_is_not_anothers(judge: Judge) -> None
 def test_a_long_statement_is_judged_but_not_remembered(judge: Judge) -> None:
     text = "SELECT id FROM orders WHERE id IN (" + "1, " * MAX_REMEMBERED_CHARACTERS + "2)"
     assert judge.judge("clerk", text, None) is not judge.judge("clerk", text, None)
+
+
+def test_a_short_statement_that_names_very_much_is_not_remembered(judge: Judge) -> None:
+    columns = ",".join(f"z{number}" for number in range(20))
+    wide = f"SELECT {columns} FROM {','.join(f't{number}' for number in range(40))}"
+    assert len(wide) < 300
+    first, second = judge.look("clerk", wide, None), judge.look("clerk", wide, None)
+    assert first == second
+    assert first is not second
+    assert judge.look("clerk", "SELECT id FROM orders", None) is judge.look("clerk", "SELECT id FROM orders", None)
 
 
 def test_the_memory_is_bounded_and_forgets_the_oldest(judge: Judge) -> None:

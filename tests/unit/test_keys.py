@@ -65,6 +65,14 @@ def test_a_name_that_is_none_is_refused(path: Path, name: str) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["", "../a", "a\n", "x" * 65])
+def test_a_name_in_the_file_that_is_none_is_refused(path: Path, name: str) -> None:
+    keys.add(path, "web", "reader")
+    path.write_text(path.read_text().replace('"web"', json.dumps(name)))
+    with pytest.raises(KeyStoreError, match="name"):
+        keys.listed(path)
+
+
 @pytest.mark.parametrize("role", ["", "a b", "a.b", "x" * 65])
 def test_a_role_that_can_be_none_is_refused(path: Path, role: str) -> None:
     with pytest.raises(KeyStoreError, match="a role's name"):

@@ -68,7 +68,7 @@ def test_the_members_are_those_that_the_services_read(two_proxies: Services) -> 
     assert members == {
         "proxy1": proxy,
         "proxy2": proxy,
-        "gatekeeper1": common | {"workers", "proxies", "policy", "keys", "audit"},
+        "gatekeeper1": common | {"workers", "proxies", "policy", "keys", "audit", "records"},
     }
 
 

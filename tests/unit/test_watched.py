@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from gatekeeper import watched
-from gatekeeper.watched import Watched
+from contract import watched
+from contract.watched import Watched
 
 
 def read(path: Path) -> int:
@@ -62,9 +62,9 @@ def test_a_broken_change_is_logged_once_and_the_last_good_value_stays_until_it_i
         path.unlink()
     assert [number.current(), number.current()] == [1, 1]
     assert [(call.method_name, call.args) for call in logged.calls] == [("error", ("number_refused",))]
-    assert logged.calls[0].kwargs["reason"]
+    assert number.problem == logged.calls[0].kwargs["reason"] != ""
     put(path, "3")
-    assert number.current() == 3
+    assert (number.current(), number.problem) == (3, None)
 
 
 def test_a_broken_file_is_an_error_at_the_start(path: Path) -> None:

@@ -1,7 +1,7 @@
 """A value that follows its file: a change is checked whole and taken up, or refused while the last good one stays.
 
-The file is looked at (one stat, about 4 us) whenever the value is asked for, so that a change counts for the next
-request of every worker, without a thread, and without a word between the workers.
+The file is looked at (one stat, about 4 us) whenever the value is asked for. Where that is with each request, a change
+counts for the next one of every worker, without a thread, and without a word between the workers.
 """
 
 import threading
@@ -23,8 +23,9 @@ SETTLED_S = 0.3
 class Watched(Generic[Value]):
     """What `read` makes of the file at `path`; the first reading's error, a ValueError, is raised.
 
-    Later ones are logged as NAME_refused, with the reason; a change that is taken up as NAME_read. `settled_s`: how
-    many seconds the file must have been left alone; 0 where it is only ever replaced whole.
+    Later ones are logged as NAME_refused, with the reason; a change that is taken up as NAME_read. `problem` is that
+    reason while the last good value stays, None when all is well. `settled_s`: how many seconds the file must have been
+    left alone; 0 where it is only ever replaced whole.
     """
 
     def __init__(self, name: str, path: Path, read: Callable[[Path], Value], *, settled_s: float = 0.0) -> None:
@@ -33,6 +34,7 @@ class Watched(Generic[Value]):
         self._read = read
         self._settled_s = settled_s
         self._lock = threading.Lock()
+        self.problem: str | None = None
         self._signature = self._look()
         self._value = read(path)
 
@@ -54,8 +56,10 @@ class Watched(Generic[Value]):
         try:
             self._value = self._read(self._path)
         except ValueError as error:
-            log.error(f"{self._name}_refused", reason=str(error))
+            self.problem = str(error)
+            log.error(f"{self._name}_refused", reason=self.problem)
         else:
+            self.problem = None
             log.info(f"{self._name}_read")
 
     def _look(self) -> tuple[int, int, int, int] | None:

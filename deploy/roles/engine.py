@@ -1,0 +1,84 @@
+"""What deployment needs of an engine on machines, besides the texts that deploy/engines/ makes."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+import msgspec
+
+from deploy.engines.mariadb import Accounts
+from deploy.host import Host
+from deploy.site import Site
+
+_MEMORY: Final = """\
+for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+    [ ! -r $file ] || tr -c '0-9\\n' 0 <$file
+done
+awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
+nproc
+"""
+
+
+class Drained(Protocol):
+    """Keeps new statements from a node for as long as the block lasts; entered when those under way have ended."""
+
+    def __call__(self, host: Host) -> AbstractContextManager[None]:
+        """The block."""
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What a machine has: bytes of memory, or its container's limit, and cores."""
+
+    memory: int
+    cores: int
+
+
+class MachineEngine(Protocol):
+    """An engine on machines. Every method raises HostError."""
+
+    @property
+    def full_text(self) -> bool:
+        """Whether its tables can have full text indexes."""
+
+    def install(self, site: Site, drained: Drained) -> None:
+        """Software, configuration and a running cluster, the stand-alone server too; restarts nodes one at a time."""
+
+    def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
+        """Runs SQL as the server's administrator, through its socket; the rows, tab-separated, without headings."""
+
+    def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
+        """The statements that make the application's accounts on that server, or change them."""
+
+    def state(self, host: Host) -> str:
+        """The engine's own word for how the node is; `ready` tells whether it may be used."""
+
+    def is_ready(self, state: str) -> bool:
+        """Whether a node of that state may be used."""
+
+    def version(self, host: Host) -> str:
+        """The server's version."""
+
+    def restart(self, site: Site, host: Host) -> None:
+        """Restarts one node, and returns when it is in step with the others."""
+
+
+def resources(host: Host) -> Resources:
+    """The machine's resources."""
+    *memory, cores = map(int, host.sudo(_MEMORY).split())
+    return Resources(min(size for size in memory if size), cores)
+
+
+def wait_for(host: Host, condition: str, *, timeout_s: int, what: str, unit: str) -> None:
+    """Runs the bash condition again and again until it is true. Raises HostError with the unit's last log lines."""
+    host.sudo(
+        f"end=$((SECONDS + {timeout_s})); until {condition}; do\n"
+        f"    if [ $SECONDS -ge $end ]; then echo '{what}: not within {timeout_s} s' >&2;"
+        f" journalctl --no-pager --lines 15 --output cat --unit {unit} >&2; exit 1; fi\n"
+        "    sleep 0.3\ndone",
+        timeout_s=timeout_s + 30,
+    )
+
+
+def options_text(section: str, options: Sequence[tuple[str, str | int]]) -> str:
+    """An option file's text."""
+    return f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in options)

@@ -1,0 +1,225 @@
+"""MySQL NDB Cluster on machines: a management server and an SQL node on the manager, a data node and an SQL node each.
+
+The stand-alone server is the same mysqld with InnoDB. All of it runs as the account `mysql`, from the vendor's archive.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from deploy import steps
+from deploy.engines import ndb
+from deploy.engines.mariadb import Accounts
+from deploy.host import Host
+from deploy.roles import ndb_tls, ndb_units, tarball
+from deploy.roles.engine import Drained, options_text, resources, wait_for
+from deploy.site import Site, on_each
+
+_ACCOUNT: Final = "mysql"
+SETTINGS: Final = "/etc/mysql-cluster"
+DATA: Final = "/var/lib/mysql-cluster"
+SQL_DATA: Final = "/var/lib/gk-mysql"
+_CONFIG: Final = f"{SETTINGS}/config.ini"
+_OPTIONS: Final = f"{SETTINGS}/my.cnf"
+_ADMINISTRATOR: Final = f"{SETTINGS}/root.cnf"
+_START_TIMEOUT_S: Final = 600
+_READY: Final = "SHOW GLOBAL STATUS LIKE 'Ndb_number_of%data_nodes'"
+
+
+class Ndb:
+    """The engine `ndb` on machines."""
+
+    full_text = False
+
+    def install(self, site: Site, drained: Drained) -> None:
+        """The archive, certificates and options everywhere; then management server, data nodes and SQL nodes run."""
+        assert site.cluster.ndb is not None, "cluster.checked() asks for it"
+        tarball.check(site.cluster.ndb)
+        new = on_each(site.servers, lambda host: self._software(site, host))
+        on_each(site.servers, lambda host: self._files(site, host))
+        ndb_tls.install(site)
+        changed = on_each(site.servers, lambda host: self._options(site, host))
+        moved = {name: new[name] or bool(changed[name]) for name in new}
+        self._management(site, changed=moved[site.of("manager")[0].name])
+        self._data_nodes(site, changed=any(moved.values()))
+        self._sql_nodes(site, moved, drained)
+
+    def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
+        """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
+        command = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} --batch --skip-column-names"
+        return host.sudo(command, given=script.encode(), timeout_s=timeout_s)
+
+    def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
+        """What makes the application's accounts, which the cluster keeps for all its SQL nodes."""
+        return ndb.account_statements(accounts, schemas, stored=host.machine.role != "standalone")
+
+    def state(self, host: Host) -> str:
+        """How many data nodes this SQL node sees, as `3 of 3 data nodes`; `Running` of the stand-alone; `stopped`."""
+        asking = f'{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe "{_READY}"'
+        done = host.attempt(asking, timeout_s=30)
+        if done.status != 0:
+            return "stopped"
+        if host.machine.role == "standalone":
+            return "Running"
+        status = dict(line.split("\t", 1) for line in done.text.splitlines() if "\t" in line)
+        ready, known = status.get("Ndb_number_of_ready_data_nodes", "0"), status.get("Ndb_number_of_data_nodes", "0")
+        return f"{ready} of {known} data nodes"
+
+    def is_ready(self, state: str) -> bool:
+        """Whether the SQL node sees a data node that is ready."""
+        return state == "Running" or bool(re.match(r"[1-9]\d* of ", state))
+
+    def version(self, host: Host) -> str:
+        """The server's version."""
+        return self.sql(host, "SELECT VERSION()").strip()
+
+    def restart(self, site: Site, host: Host) -> None:
+        """The data node, then the SQL node; the manager's management server first."""
+        if host.machine.role == "manager":
+            host.sudo(f"systemctl restart {ndb_units.MANAGEMENT}", timeout_s=_START_TIMEOUT_S)
+            self._wait_for_management(site)
+        if host.machine.role == "data":
+            self._restart_data_node(site, host)
+        self._restart_sql(host)
+        site.say(host.name, "restarted and in step")
+
+    def _software(self, site: Site, host: Host) -> bool:
+        archive = site.cluster.ndb
+        assert archive is not None
+        site.report(host, "packages", steps.packages(host, tarball.PACKAGES))
+        steps.account(host, _ACCOUNT, home="/nonexistent")
+        site.report(host, "archive", (archive.sha256[:16],) if tarball.put(host, archive) else ())
+        return tarball.switch(host, archive)
+
+    def _files(self, site: Site, host: Host) -> None:
+        """Directories, and the administrator's password: the machine's own, derived from the cluster's secret."""
+        password = _password(site, host)
+        mine = f"{_ACCOUNT}:{_ACCOUNT}"
+        wanted: list[steps.Entry] = [
+            steps.Directory(SETTINGS, "0750", f"root:{_ACCOUNT}"),
+            steps.Directory(SQL_DATA, "0700", mine),
+            steps.Directory(DATA, "0700", mine),
+            steps.File(
+                _ADMINISTRATOR,
+                f"[client]\nuser=root\npassword={password}\nsocket=/run/gk-mysql/mysqld.sock\n".encode(),
+                "0600",
+            ),
+        ]
+        site.report(host, "files", steps.paths(host, wanted))
+
+    def _options(self, site: Site, host: Host) -> tuple[str, ...]:
+        nodes = _nodes(site)
+        size = resources(host)
+        node = _node(host) if host.machine.role != "standalone" else None
+        manager = ndb.connect_string(nodes) if node else ""
+        options = ndb.sql_options(
+            memory=size.memory, directory=SQL_DATA, tls=ndb_tls.DIRECTORY, node=node, manager=manager
+        )
+        wanted: list[steps.Entry] = [
+            steps.File(_OPTIONS, options_text("mysqld", list(options.items())).encode(), "0640", f"root:{_ACCOUNT}")
+        ]
+        if host.machine.role == "manager":
+            smallest = [resources(other) for other in site.of("data")]
+            text = ndb.config_ini(
+                nodes,
+                copies=site.cluster.copies,
+                memory=min(each.memory for each in smallest),
+                cores=min(each.cores for each in smallest),
+                directory=DATA,
+            )
+            wanted.append(steps.File(_CONFIG, text.encode(), "0640", f"root:{_ACCOUNT}"))
+        if ndb_units.write(host, manager):
+            host.sudo("systemctl daemon-reload")
+        changed = steps.paths(host, wanted)
+        site.report(host, "options", changed)
+        return changed
+
+    def _management(self, site: Site, *, changed: bool) -> None:
+        host = site.of("manager")[0]
+        site.report(host, "management server", steps.service(host, ndb_units.MANAGEMENT, changed=changed))
+        self._wait_for_management(site)
+
+    def _data_nodes(self, site: Site, *, changed: bool) -> None:
+        """Starts those that do not run, all at once; then, where something changed, restarts the others in turn."""
+        hosts = site.of("data")
+        started = on_each(hosts, lambda host: steps.service(host, ndb_units.DATA_NODE))
+        for host in hosts:
+            self._wait_for_data_node(site, host)
+        for host in hosts:
+            if changed and not started[host.name]:
+                self._restart_data_node(site, host)
+            site.report(host, "data node", started[host.name] or changed)
+
+    def _sql_nodes(self, site: Site, moved: dict[str, bool], drained: Drained) -> None:
+        on_each(site.servers, lambda host: self._first_time(site, host))
+        started = on_each(site.servers, lambda host: steps.service(host, ndb_units.SQL))
+        on_each(site.servers, self._wait_for_sql)
+        for host in site.servers:
+            if moved[host.name] and not started[host.name]:
+                with drained(host):
+                    self._restart_sql(host)
+            site.report(host, "sql node", started[host.name] or moved[host.name])
+
+    def _first_time(self, site: Site, host: Host) -> None:
+        """Makes the data directory, with a root that has its password from the first moment on."""
+        script = f"ALTER USER root@localhost IDENTIFIED BY '{_password(site, host)}';\n"
+        host.sudo(
+            f"[ ! -e {SQL_DATA}/mysql ] || exit 0; umask 077; cat >{SETTINGS}/first.sql;"
+            f" trap 'rm -f {SETTINGS}/first.sql' EXIT; chown {_ACCOUNT} {SETTINGS}/first.sql;"
+            f" rm -rf {SQL_DATA}/*; {tarball.PROGRAMS}/mysqld --defaults-file=/dev/null --initialize"
+            f" --user={_ACCOUNT} --datadir={SQL_DATA} --init-file={SETTINGS}/first.sql --log-error-verbosity=1",
+            given=script.encode(),
+            timeout_s=_START_TIMEOUT_S,
+        )
+
+    def _restart_data_node(self, site: Site, host: Host) -> None:
+        host.sudo(f"systemctl restart {ndb_units.DATA_NODE}", timeout_s=_START_TIMEOUT_S)
+        self._wait_for_data_node(site, host)
+
+    def _restart_sql(self, host: Host) -> None:
+        host.sudo(f"systemctl restart {ndb_units.SQL}", timeout_s=_START_TIMEOUT_S)
+        self._wait_for_sql(host)
+
+    def _wait_for_management(self, site: Site) -> None:
+        manager = site.of("manager")[0]
+        asking = f"{_management_client(site)} -e SHOW >/dev/null 2>&1"
+        wait_for(manager, asking, timeout_s=60, what="the management server's answer", unit=ndb_units.MANAGEMENT)
+
+    def _wait_for_data_node(self, site: Site, host: Host) -> None:
+        number = _node(host).number
+        manager = site.of("manager")[0]
+        asking = f"{_management_client(site)} -e '{number} STATUS' 2>/dev/null | grep -q 'Node {number}: started'"
+        what = f"data node {number} ({host.name}) started"
+        wait_for(manager, asking, timeout_s=_START_TIMEOUT_S, what=what, unit=ndb_units.MANAGEMENT)
+
+    def _wait_for_sql(self, host: Host) -> None:
+        asking = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe '{_CONDITION[host.machine.role]}'"
+        wait_for(host, f"{asking} 2>/dev/null | grep -q [1-9]", timeout_s=180, what="an answer", unit=ndb_units.SQL)
+
+
+# What an SQL node that can serve answers with a digit other than 0.
+_SEES = 'SHOW GLOBAL STATUS LIKE "Ndb_number_of_ready_data_nodes"'
+_CONDITION: Final = {"standalone": "SELECT 1", "manager": _SEES, "data": _SEES}
+
+
+def _management_client(site: Site) -> str:
+    return (
+        f"timeout 20 {tarball.PROGRAMS}/ndb_mgm --no-defaults --ndb-connectstring={ndb.connect_string(_nodes(site))}"
+        f" --ndb-tls-search-path={ndb_tls.DIRECTORY} --ndb-mgm-tls=strict"
+    )
+
+
+def _nodes(site: Site) -> list[ndb.Node]:
+    return [_node(host) for host in site.nodes]
+
+
+def _node(host: Host) -> ndb.Node:
+    """A data node's number is that of its name, so that it stays when others come and go."""
+    number = re.search(r"\d+\Z", host.name)
+    return ndb.Node(int(number[0]) if host.machine.role == "data" and number else 0, host.machine.private_ip_address)
+
+
+def _password(site: Site, host: Host) -> str:
+    secret = (site.directory / "group-secret").read_bytes()
+    return hashlib.blake2b(f"administrator of {host.name}".encode(), key=secret, digest_size=24).hexdigest()

@@ -1,0 +1,35 @@
+"""The entrance: who comes in, and how much at a time."""
+
+from collections.abc import Callable
+
+from flask import request
+
+from contract.errors import Unauthenticated
+from gatekeeper.guesses import Guesses, network_of
+from gatekeeper.keys import Key, KeyStore
+from gatekeeper.rates import Budget, Limits, Rates
+
+
+class Entrance:
+    """Lets in who has a good key, within its limits and those of its role; `trusted_proxy` names clients' addresses."""
+
+    def __init__(self, keys: KeyStore, guesses: Guesses, rates: Rates, trusted_proxy: str | None) -> None:
+        self._keys = keys
+        self._guesses = guesses
+        self._rates = rates
+        self._trusted_proxy = trusted_proxy
+
+    def authenticate(self) -> Key:
+        """The key of the request. Raises Unauthenticated, or RateLimited where too many others have been before."""
+        try:
+            return self._keys.authenticate(request.headers.get("Authorization"))
+        except Unauthenticated:
+            self._guesses.count(network_of(request.environ, self._trusted_proxy))
+            raise
+
+    def take(self, key: Key, shared: Limits) -> Callable[[], None]:
+        """Counts a request of the key, also in what its role's keys share; what is returned ends it, to be called once.
+
+        Raises RateLimited and Unavailable, as Rates does.
+        """
+        return self._rates.take(Budget("key", key.name, key.limits), Budget("role", key.role, shared))

@@ -1,0 +1,36 @@
+"""What a statement may begin with, by its effect: the last look at a text before it reaches a node.
+
+The gatekeeper judges statements; this holds where it was taken over. An account's rights and READ ONLY are no wall
+against what an account may always do: SET PASSWORD for itself, KILL of its own statements, USE, SET STATEMENT ... FOR,
+or a compound statement (BEGIN NOT ATOMIC) that begins by taking READ ONLY away. Nothing of that kind begins with these
+words.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from contract.errors import Forbidden
+from contract.messages import Runnable
+
+# White space, comments and parentheses before the first word. Executable comments and hints are no comments.
+_BEFORE = re.compile(
+    r"(?:[ \t\n\v\f\r(]|/\*(?![!+M])(?:[^*]|\*(?!/))*\*/|--[ \t\n\v\f\r][^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z))*"
+)
+_WORD = re.compile(r"[A-Za-z]+(?![A-Za-z0-9_$.\u0080-\uffff])")
+
+_READS = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "EXPLAIN", "DESC", "DESCRIBE", "SHOW"})
+_OPENINGS: Final[Mapping[Runnable, frozenset[str]]] = {
+    "read": _READS,
+    "write": _READS | {"INSERT", "REPLACE", "UPDATE", "DELETE"},
+    "call": frozenset({"CALL"}),
+    "schema": frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"}),
+}
+
+
+def check(sql: str, effect: Runnable) -> None:
+    """Raises Forbidden (rule opening) for a statement that begins as none of its effect does."""
+    before = _BEFORE.match(sql)
+    word = _WORD.match(sql, before.end() if before else 0)
+    if word is None or word[0].upper() not in _OPENINGS[effect]:
+        raise Forbidden(f"a statement of the effect {effect} does not begin like this", rule="opening")

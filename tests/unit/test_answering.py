@@ -1,0 +1,70 @@
+"""The memory that answers take together."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from contract.errors import Unavailable
+from contract.messages import ProxyRequest, Runnable
+from proxy.answering import Memory, Share, collected
+from proxy.connection import Rows
+from proxy.router import Router
+
+MIB = 1 << 20
+
+
+class FakeConnection:
+    """Answers every statement with one row of 3 MiB."""
+
+    def query(self, _sql: str, _max_rows: int, _max_bytes: int, *, grow: Callable[[int], None]) -> Rows:
+        grow(3 * MIB)
+        return Rows([], [("x",)], 0, None, truncated=False, returned_rows=1)
+
+
+class FakeRouter:
+    """Lets a request fail so many times, after its rows were read, before it is answered."""
+
+    def __init__(self, failures: int) -> None:
+        self._attempts = failures + 1
+
+    def admitted(self) -> Any:
+        return nullcontext()
+
+    def run(self, _request: ProxyRequest, work: Callable[[Any, str], Rows]) -> tuple[Rows, Any]:
+        found = [work(FakeConnection(), "") for _ in range(self._attempts)]
+        lease = SimpleNamespace(node=SimpleNamespace(name="data1"), release=lambda: None)
+        return found[-1], SimpleNamespace(lease=lease, attempts=self._attempts)
+
+
+def answer(memory: Memory, *, failures: int = 0, effect: Runnable = "read") -> Any:
+    request = ProxyRequest(query="SELECT 1", implementation="direct_hit", effect=effect)
+    return collected(cast("Router", FakeRouter(failures)), request, "r1", 16 * MIB, memory)
+
+
+def test_an_answers_share_begins_anew_with_each_attempt() -> None:
+    assert answer(Memory(4 * MIB), failures=5).attempts == 6
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+def test_what_an_answer_took_is_given_back(failures: int) -> None:
+    memory = Memory(4 * MIB)
+    answer(memory, failures=failures)
+    memory.take(4 * MIB)
+    with pytest.raises(Unavailable):
+        memory.take(1)
+
+
+@pytest.mark.parametrize("effect", ["read", "call"])
+def test_an_answer_that_finds_no_memory_is_refused_with_nothing_executed(effect: Runnable) -> None:
+    with pytest.raises(Unavailable) as refused:
+        answer(Memory(2 * MIB), effect=effect)
+    assert (refused.value.rule, refused.value.outcome) == ("answer_memory", "not_executed")
+
+
+def test_a_share_takes_nothing_for_a_small_answer() -> None:
+    share = Share(Memory(0))
+    share.grow(1000)
+    share.give_back()

@@ -1,0 +1,86 @@
+"""The description of a cluster on machines: what is taken, what it means, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cluster import ClusterError, check_name, checked, members, names
+
+SHA256 = "0" * 64
+NDB: dict[str, Any] = {"provider": "fleet", "engine": "ndb", "ndb": {"source": "/a.tar.xz", "sha256": SHA256}}
+GALERA: dict[str, Any] = {"provider": "fleet", "engine": "galera"}
+
+
+def machines(**counts: int) -> dict[str, Any]:
+    return {"machines": {role: {"count": count} for role, count in counts.items()}}
+
+
+def test_seven_machines_stand_by_default() -> None:
+    wanted = checked(NDB).wanted()
+    assert [machine.name for machine in wanted] == [
+        *("standalone", "manager", "data1", "data2", "data3", "proxy", "gatekeeper")
+    ]
+
+
+def test_a_roles_only_machine_is_called_as_the_role_and_data_nodes_are_always_numbered() -> None:
+    assert names("proxy", 1) == ("proxy",)
+    assert names("proxy", 2) == ("proxy1", "proxy2")
+    assert names("data", 1) == ("data1",)
+    assert names("standalone", 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "replicas", "copies"), [(2, None, 2), (3, None, 3), (4, None, 2), (6, None, 2), (6, 3, 3), (4, 4, 4)]
+)
+def test_copies_are_as_asked_or_such_that_they_divide_the_nodes(data: int, replicas: int | None, copies: int) -> None:
+    asked = {"replicas": replicas} if replicas else {}
+    assert checked({**NDB, **machines(data=data), **asked}).copies == copies
+
+
+MISTAKES = [
+    pytest.param({**NDB, **machines(manager=2)}, "machines.manager.count is 2: a cluster has one", id="two managers"),
+    pytest.param({**NDB, **machines(data=1)}, "machines.data.count is 1", id="one data node"),
+    pytest.param({**NDB, **machines(data=3), "replicas": 2}, "3 data nodes can't be divided", id="replicas"),
+    pytest.param({**NDB, **machines(data=5)}, "5 data nodes can't be divided", id="five data nodes"),
+    pytest.param({**GALERA, "replicas": 2}, "replicas is for ndb", id="replicas with galera"),
+    pytest.param({"provider": "fleet", "engine": "oracle"}, "`$.engine`", id="unknown engine"),
+    pytest.param({"provider": "azure", "engine": "galera"}, "`$.provider`", id="unknown provider"),
+    pytest.param({"provider": "fleet", "engine": "ndb"}, "ndb.source and ndb.sha256 are missing", id="no archive"),
+    pytest.param({**NDB, "ndb": {"source": "x", "sha256": "12"}}, "`$.ndb.sha256`", id="no checksum"),
+    pytest.param({**NDB, "ndb": {"source": "http://x/y", "sha256": SHA256}}, "must be a path or an https", id="http"),
+    pytest.param({**GALERA, "edge": {"key": "/k"}}, "certificate and key belong together", id="half a certificate"),
+    pytest.param({**GALERA, "provider": "ec2"}, "ec2.operator is missing", id="no operator"),
+    pytest.param({**GALERA, "provider": "ec2", "ec2": {"operator": "home"}}, "ec2.operator: 'home'", id="no address"),
+    pytest.param({**GALERA, "provider": "ec2", "ec2": {"operator": "0.0.0.0/0"}}, "whole world", id="open to all"),
+    pytest.param({**GALERA, **machines(proxy=0)}, "machines.proxy.count is 0", id="no proxy"),
+    pytest.param({**GALERA, **machines(standalone=2)}, "it is a single server", id="two stand-alone servers"),
+    pytest.param({**GALERA, "colour": "red"}, "unknown field `colour`", id="unknown member"),
+]
+
+
+@pytest.mark.parametrize(("described", "said"), MISTAKES)
+def test_a_description_that_makes_no_sense_is_refused_with_the_member(described: dict[str, Any], said: str) -> None:
+    with pytest.raises(ClusterError, match="the description: ") as caught:
+        checked(described)
+    assert said in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"manager.count is 0.*data.count is 1.*can't be divided"):
+        checked({**NDB, **machines(manager=0, data=1)})
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a_b", "a" * 24, "a.b", "../x"])
+def test_a_name_that_can_not_be_a_tag_or_a_path_is_refused(name: str) -> None:
+    with pytest.raises(ClusterError, match="can't be a cluster's name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "can't be read"), ("a = ", "cluster.toml: ")])
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "cluster.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ClusterError, match=said):
+        members(path)
