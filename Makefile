@@ -19,7 +19,9 @@ down: venv ## stop all of it and leave nothing behind
 status: venv ## show every node and service
 	@$(BIN)/fab local.status --name '$(NAME)'
 
-test: install venv ## install what is missing, and run every test: unit and live
+test: ## install what is missing, and run every test: unit, live, and where root may, machines
+	@bash deploy/install.sh test
+	@bash deploy/venv.sh
 	@$(BIN)/pytest
 
 check: lint unit ## lint, types and unit tests: what a commit must pass

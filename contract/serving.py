@@ -6,27 +6,29 @@ And how a worker ends without a request lost: see `Worker`.
 import contextlib
 import errno
 import secrets
-import select
 import ssl
 import time
+from functools import partial
 from typing import Any
 
 import gevent
-import gevent.monkey
 import msgspec
 import structlog
 from gevent.local import local
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.http import errors
+from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from contract.errors import PROBLEM_MEDIA_TYPE, BadRequest, GatekeeperError, InternalError, TooLarge
 from contract.idle import DRAINED_AFTER_S, KEPT_S
+from contract.waiting import Wait
 
 log = structlog.get_logger()
 
-# What a peer may take: for a request's line and headers from their first byte on, for a body, and
-# for each read of a body and each write of a chunk. All but the last are totals, so that a byte now and then is no way
-# to stay.
+# What a peer may take: for a request's line and headers from their first byte on, for a body, and for each read of a
+# body and each write of a chunk. All but the last are totals, so that a byte now and then is no way to stay.
 HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
 PEER_TIMEOUT_S = 10.0
@@ -54,7 +56,8 @@ HTTP_OPTIONS: dict[str, Any] = {
     "graceful_timeout": GRACEFUL_TIMEOUT_S,
 }
 
-_READ = 1  # libev's EV_READ
+# How often a worker says that it lives, and looks whether it may end.
+_REST_S = 0.25
 # What gunicorn counts among the mistakes of a request and is none of the peer's.
 _OURS = (
     errors.InvalidResponseHeader,  # type: ignore[attr-defined]  # newer than the stubs
@@ -81,7 +84,42 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._of_this_greenlet = local()
-        self._waits: set[_Wait] = set()
+        self._waits: set[Wait] = set()
+        self._tls: ssl.SSLContext | None = None
+
+    def run(self) -> None:
+        """Serves until the worker is told to end, and then drains.
+
+        In the place of gunicorn's own, which loses a connection that was accepted just before the listener is closed:
+        gevent's server forgets what serves it after its handshake (gevent 26.9, wrap_socket_and_handle), and gunicorn
+        asks the closed listener for its address (gunicorn 27.0, AsyncWorker.handle).
+        """
+        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        pool = Pool(self.worker_connections)
+        servers = [self._server(listener, pool) for listener in self.sockets]
+        while self.alive:
+            self._rest()
+        for server in servers:
+            server.close()
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while len(pool) and time.monotonic() < deadline:
+            self._rest()
+        if len(pool):
+            log.warning("cut_off", connections=len(pool))
+            pool.kill(timeout=1)
+
+    def _server(self, listener: Any, pool: Pool) -> StreamServer:
+        listener.setblocking(1)
+        address = _Address(listener.getsockname())
+        server = StreamServer(listener, handle=partial(self.handle, address), spawn=pool)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # so that the others get their share
+        server.start()
+        return server
+
+    def _rest(self) -> None:
+        self.notify()
+        gevent.sleep(_REST_S)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begins to drain, on SIGTERM."""
@@ -94,13 +132,15 @@ class Worker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serves a connection."""
+        if self._tls is not None:
+            client = self._tls.wrap_socket(client, server_side=True)
         self._of_this_greenlet.client = client
         super().handle(listener, client, addr)
 
     def timeout_ctx(self) -> Any:
         """What gunicorn waits for the next request within; it closes the connection when none has come."""
         idle_s = self.cfg.keepalive if self.alive else DRAINED_AFTER_S
-        return _Wait(self._of_this_greenlet.client, idle_s, self._waits)
+        return Wait(self._of_this_greenlet.client, idle_s, HEAD_TIMEOUT_S, self._waits)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Serves one request; a peer that does not go on in time is disconnected."""
@@ -125,6 +165,17 @@ class Worker(GeventWorker):
         _say_last(client, refusal(exc))
 
 
+class _Address:
+    """What gunicorn asks a listener for, when it is closed too."""
+
+    def __init__(self, address: Any) -> None:
+        self._address = address
+
+    def getsockname(self) -> Any:
+        """The address that is listened on."""
+        return self._address
+
+
 def refusal(mistake: BaseException) -> bytes:
     """The whole answer, a problem, to what gunicorn could not read as a request."""
     status, error = _error_of(mistake)
@@ -143,76 +194,6 @@ def _error_of(mistake: BaseException) -> tuple[int, GatekeeperError]:
             if isinstance(mistake, type_):
                 return status, kind("this is no request that can be read; nothing was executed")
     return 500, InternalError("an internal error", outcome="unknown")
-
-
-class _TooSlow(BaseException):
-    """Thrown into the greenlet whose peer took too long; not for an `except Exception` to catch."""
-
-
-class _Wait:
-    """A connection's wait for its next request, a member of `waits` meanwhile.
-
-    Ends its block, without an error, when the connection has been idle for `idle_s`, or HEAD_TIMEOUT_S after the peer
-    began to send.
-    """
-
-    def __init__(self, client: Any, idle_s: float, waits: "set[_Wait]") -> None:
-        self._client = client
-        self._idle_s = idle_s
-        self._waits = waits
-        self._loop = gevent.get_hub().loop
-        self._readable = self._loop.io(client.fileno(), _READ)
-        self._timer: Any = None
-        self._began = False
-
-    def __enter__(self) -> None:
-        self._waiting = gevent.getcurrent()
-        self._since = time.monotonic()
-        self._waits.add(self)
-        if _has_bytes(self._client):  # which will be read without a turn of the loop
-            self._begin()
-        else:
-            self._readable.start(self._begin)
-            self.limit(self._idle_s)
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> bool:
-        self._waits.discard(self)
-        self._readable.stop()
-        self._readable.close()
-        self._end_timer()
-        return isinstance(error, _TooSlow)
-
-    def limit(self, idle_s: float) -> None:
-        """Ends the wait when the connection has been idle for so long, unless the peer has begun to send."""
-        if not self._began:
-            self._time(max(0.0, self._since + idle_s - time.monotonic()))
-
-    def _begin(self) -> None:
-        self._began = True
-        self._readable.stop()
-        self._time(HEAD_TIMEOUT_S)
-
-    def _over(self) -> None:
-        if not self._began and _has_bytes(self._client):
-            self._begin()  # in the last moment
-        else:
-            self._waiting.throw(_TooSlow)
-
-    def _time(self, seconds: float) -> None:
-        self._end_timer()
-        self._timer = self._loop.timer(seconds)
-        self._timer.start(self._over)
-
-    def _end_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-
-
-def _has_bytes(client: Any) -> bool:
-    poll = gevent.monkey.get_original("select", "poll")()  # gevent's own would take turns of the loop
-    poll.register(client.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _moment(seconds: float) -> gevent.Timeout:

@@ -93,7 +93,7 @@ def _give_up(predecessor: int, limit_s: float) -> None:
         time.sleep(_PAUSE_S)
         if os.getppid() != predecessor:
             return
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)  # at once: it serves nothing
 
 
 def _predecessor() -> int:

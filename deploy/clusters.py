@@ -78,6 +78,14 @@ def described(
     return _deployment(name, found, say)
 
 
+def with_data_nodes(deployment: Deployment, count: int) -> Deployment:
+    """The cluster, described with so many data nodes from now on. Raises ClusterError."""
+    before = msgspec.json.decode((deployment.directory / _DESCRIPTION).read_bytes())
+    machines = before.get("machines", {})
+    data = {**machines.get("data", {}), "count": count}
+    return described(deployment.name, deployment.say, members={"machines": {**machines, "data": data}})
+
+
 def known(name: str, say: Say) -> Deployment:
     """A cluster that was described before. Raises UnknownCluster, ClusterError."""
     place = directory(name) / _DESCRIPTION

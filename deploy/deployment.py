@@ -4,6 +4,7 @@ The order is that of trust: machines and their host keys, then databases, then p
 off is completed by the next run.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from contract.inventory import SQL_ROLES, Machine, render
 from deploy import firewall, release, steps
 from deploy.cluster import Cluster
 from deploy.host import Access, Host, HostError
-from deploy.providers.interface import Order, Provider, Say
+from deploy.providers.interface import Order, Provider, ProviderError, Say
 from deploy.roles import database, edge, gatekeeper, node, proxy, service
 from deploy.roles.engine import MachineEngine
 from deploy.roles.files import Material
@@ -27,6 +28,8 @@ ROOT: Final = Path(__file__).parent.parent
 SAMPLE_POLICY: Final = ROOT / "deploy" / "sample" / "policy.toml"
 API_ROLE: Final = "demo"
 _DRAIN_TIMEOUT_S: Final = 90
+# Names come from a provider's tags, and stand in scripts and paths.
+_NAME: Final = re.compile(r"(?:standalone|manager|data|proxy|orchestrator|gatekeeper)[0-9]{0,2}")
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -55,17 +58,20 @@ class Deployment(msgspec.Struct, frozen=True):
     def site(self) -> Site:
         """The cluster's running machines, as the provider knows them now."""
         machines = [machine for machine in self.provider.find() if machine.state == "running"]
+        if odd := [machine.name for machine in machines if not _NAME.fullmatch(machine.name)]:
+            raise ProviderError(f"{odd[0]!r} is no machine's name: its tag was changed")
         return Site(
             name=self.name,
             cluster=self.cluster,
             root=ROOT,
             directory=self.directory,
             cache=self.cache,
-            hosts={machine.name: Host(machine, self._access(machines)) for machine in machines},
+            hosts={machine.name: Host(machine, self.access(machines)) for machine in machines},
             say=self.say,
         )
 
-    def _access(self, machines: Sequence[Machine]) -> Access:
+    def access(self, machines: Sequence[Machine]) -> Access:
+        """How the operator reaches these machines."""
         jump = None
         if self.cluster.ec2 and self.cluster.ec2.private_subnets:
             jump = next((machine for machine in machines if machine.role == "gatekeeper"), None)
@@ -154,8 +160,8 @@ def _run(site: Site, host: Host, built: release.Release, changed: Sequence[str])
 
 
 @contextmanager
-def drained(site: Site, engine: MachineEngine, host: Host) -> Iterator[None]:
-    """Keeps proxies from a node: its row in their inventory says `stopping` meanwhile.
+def drained(site: Site, engine: MachineEngine, host: Host, *, for_good: bool = False) -> Iterator[None]:
+    """Keeps proxies from a node: its row in their inventory says `stopping` meanwhile. `for_good`: it goes afterwards.
 
     Entered when the last of their connections is gone: a proxy lets statements that are under way end first. Raises
     HostError when one does not end in time.
@@ -169,6 +175,8 @@ def drained(site: Site, engine: MachineEngine, host: Host) -> Iterator[None]:
     try:
         _wait_until_left(engine, host)
         yield
+        if for_good:
+            machines = [machine for machine in machines if machine.name != host.name]
     finally:
         _tell(site, machines)
 

@@ -75,9 +75,10 @@ class Host:
         """
         command = f"sudo -n bash -euo pipefail -c {shlex.quote(script)}"
         deadline = time.monotonic() + timeout_s
-        with self._turn, self._failing(script, timeout_s):
-            channel = self._transport().open_session(timeout=CONNECT_TIMEOUT_S)
-            with channel:
+        with self._turn:
+            with self._failing("connect", CONNECT_TIMEOUT_S):
+                transport = self._transport()
+            with self._failing(script, timeout_s), transport.open_session(timeout=CONNECT_TIMEOUT_S) as channel:
                 channel.settimeout(timeout_s)
                 channel.exec_command(command)
                 _send(channel, given)
@@ -122,7 +123,8 @@ class Host:
 
 
 def _open(machine: Machine, access: Access) -> Connection:
-    gateway = _open(access.jump, msgspec.structs.replace(access, jump=None)) if access.jump else None
+    jump = None if machine.public_ip_address else access.jump
+    gateway = _open(jump, msgspec.structs.replace(access, jump=None)) if jump else None
     address = machine.ssh_address if gateway else machine.public_ip_address or machine.private_ip_address
     connection = Connection(
         address,
@@ -149,12 +151,14 @@ def _open(machine: Machine, access: Access) -> Connection:
 
 
 def _send(channel: paramiko.Channel, given: bytes | BinaryIO) -> None:
-    if isinstance(given, bytes):
-        channel.sendall(given)
-    else:
-        while chunk := given.read(_CHUNK):
-            channel.sendall(chunk)
-    channel.shutdown_write()
+    """Gives the script its input; one that ended without reading all of it is judged by its status."""
+    with suppress(OSError):
+        if isinstance(given, bytes):
+            channel.sendall(given)
+        else:
+            while chunk := given.read(_CHUNK):
+                channel.sendall(chunk)
+        channel.shutdown_write()
 
 
 def _result(channel: paramiko.Channel, deadline: float) -> Done:
@@ -164,7 +168,7 @@ def _result(channel: paramiko.Channel, deadline: float) -> Done:
     if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
         raise TimeoutError
     if channel.exit_status < 0:
-        raise OSError("the connection was lost")
+        raise OSError("a signal ended it, or the connection was lost")
     return Done(text, errors, channel.exit_status)
 
 

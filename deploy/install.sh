@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a local cluster needs, and with `bench` those that `make bench` needs, too: those
-# that are missing only. Looks for what they bring, so that other systems pass where it is there already. Debian's
-# daemons are neither started nor enabled by it: the cluster runs processes of its own.
+# Installs the Debian packages that a local cluster needs, and with `bench` or `test` those that `make bench` or
+# `make test` need, too: those that are missing only. Looks for what they bring, so that other systems pass where it is
+# there already. Debian's daemons are neither started nor enabled by it: the cluster runs processes of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/common.sh
@@ -16,12 +16,23 @@ missing_packages() {
     [ -x /usr/sbin/sshd ] || echo openssh-server
     [ -n "$(type -P ssh)" ] || echo openssh-client
     [ -n "$(type -P rsync)" ] || echo rsync
-    [ -x /usr/sbin/nginx ] || echo nginx-light
     local python
     if ! python=$(find_python); then
         echo python3 python3-venv
     elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
+    fi
+    if [ "${1:-}" = test ]; then
+        [ -x /usr/sbin/nginx ] || echo nginx-light
+        # What a fleet of machines takes, which only root can have.
+        if [ "$(id -u)" -eq 0 ]; then
+            [ -n "$(type -P systemd-nspawn)" ] || echo systemd-container
+            [ -n "$(type -P debootstrap)" ] || echo debootstrap
+            [ -n "$(type -P nft)" ] || echo nftables
+        fi
+        # What MySQL NDB Cluster's archive takes; without them the tests with it say why they are skipped.
+        has_library libaio.so.1 || known_package libaio1
+        has_library libnuma.so.1 || known_package libnuma1
     fi
     if [ "${1:-}" = bench ]; then
         [ -n "$(type -P wrk)" ] || echo wrk
@@ -29,6 +40,11 @@ missing_packages() {
         [ -n "$(type -P npm)" ] || echo npm
     fi
 }
+
+has_library() { /sbin/ldconfig -p 2>/dev/null | grep -qF "$1 "; }
+
+# Prints the package's name if this release of the distribution has it.
+known_package() { apt-cache show "$1" 2>/dev/null | sed -n 's/^Package: //p' | head -n 1; }
 
 is_debian() { [ -n "$(type -P apt-get)" ] && grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release; }
 

@@ -16,16 +16,12 @@ import msgspec
 
 from deploy import clusters, release
 from deploy.deployment import ROOT, Deployment, deploy
-from deploy.providers.fleet import image
+from deploy.providers.fleet import image, sandbox
 from deploy.providers.interface import ProviderError, Say
 from deploy.sample import rental
 from deploy.site import Site, printing
 
 NAME: Final = "rehearsal"
-_PRIVATE: Final = (
-    *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"),
-    *("bash", "-euc", 'mkdir -p /run/netns; mount -t tmpfs none /run/netns; ip link set lo up; exec "$@"', "bash"),
-)
 _TIMEOUT_S: Final = 1200
 # Debian bookworm's Python; a machine of the fleet has no way to a package index, so wheels are fetched before.
 _TARGET: Final = release.Target("3.11", platform.machine())
@@ -46,7 +42,7 @@ def run(members: Mapping[str, Any], say: Say) -> int:
     for service in get_args(release.Service):
         release.wheels(release.build(ROOT, service), _TARGET, clusters.VAR / "cache")
     description = msgspec.json.encode(members).decode()
-    command = [*_PRIVATE, sys.executable, "-m", "deploy.tasks.rehearse", description]
+    command = sandbox.inside([sys.executable, "-m", "deploy.tasks.rehearse", description])
     try:
         return subprocess.run(command, check=False, cwd=ROOT, timeout=_TIMEOUT_S).returncode
     except subprocess.TimeoutExpired:

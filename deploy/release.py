@@ -72,7 +72,7 @@ def lock_of(lock: str, roots: Iterable[str]) -> str:
         name: pin for name, pin in pins.items() if name not in needed and not needed.keys().isdisjoint(_asked_by(pin))
     }:
         needed |= more
-    return "".join(needed[name] for name in sorted(needed))
+    return "".join(_without_comments(needed[name]) for name in sorted(needed))
 
 
 def wheels(release: Release, target: Target, cache: Path) -> Path:
@@ -104,6 +104,10 @@ def _pins(lock: str) -> Iterator[tuple[str, str]]:
         lines.append(line)
     if name:
         yield name, "".join(lines)
+
+
+def _without_comments(pin: str) -> str:
+    return "".join(line for line in pin.splitlines(keepends=True) if not line.lstrip().startswith("#"))
 
 
 def _asked_by(pin: str) -> set[str]:

@@ -71,7 +71,7 @@ def _put(host: Host, entry: Entry) -> None:
         return
     temporary = shlex.quote(f"{entry.path}.new")
     host.sudo(
-        f"umask 077; rm -f -- {temporary}; cat >{temporary}; chown {owner} -- {temporary};"
+        f"umask 077; set -o noclobber; rm -f -- {temporary}; cat >{temporary}; chown -h {owner} -- {temporary};"
         f" chmod {entry.mode} -- {temporary}; sync -- {temporary}; mv -f -- {temporary} {path}",
         given=entry.content,
     )

@@ -13,10 +13,6 @@ from deploy.roles import service
 from deploy.roles.engine import MachineEngine
 from deploy.site import on_each
 
-_UNITS: Final[Mapping[str, tuple[str, ...]]] = {
-    "gatekeeper": ("gk-gatekeeper", "nginx"),
-    "proxy": ("gk-proxy",),
-}
 _CERTIFICATES: Final[Mapping[str, tuple[str, ...]]] = {
     "gatekeeper": (f"{service.SETTINGS}/certificate.pem", "/etc/nginx/edge.pem"),
     "proxy": (f"{service.SETTINGS}/certificate.pem",),
@@ -49,16 +45,23 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def rows(deployment: Deployment) -> list[Row]:
-    """A row for every machine that exists, whether it answers or not. Raises ProviderError."""
+    """A row for every machine that exists or should, whether it answers or not. Raises ProviderError."""
     machines = deployment.provider.find()
+    missing = {wanted.name: wanted.role for wanted in deployment.cluster.wanted()}
+    for machine in machines:
+        missing.pop(machine.name, None)
     site = deployment.site()
     asked = on_each(site.hosts.values(), lambda host: _asked(deployment.engine, host))
-    return [asked.get(machine.name) or _row(machine) for machine in machines]
+    return [
+        *(asked.get(machine.name) or _row(machine) for machine in machines),
+        *(Row(name, role, "", "missing", problem="the machine is missing") for name, role in missing.items()),
+    ]
 
 
 def _row(machine: Machine) -> Row:
     address = machine.public_ip_address or machine.private_ip_address
-    return Row(machine.name, machine.role, address, machine.state)
+    problem = "" if machine.state == "running" else f"the machine is {machine.state}"
+    return Row(machine.name, machine.role, address, machine.state, problem=problem)
 
 
 def _asked(engine: MachineEngine, host: Host) -> Row:
@@ -79,12 +82,12 @@ def _server(engine: MachineEngine, host: Host, row: Row) -> Row:
         engine_state=state,
         version=engine.version(host) if ready else "",
         disk_used=int(host.sudo("df --output=pcent / | tail -1").strip(" %\n")),
-        problem="" if ready else "the server is not ready",
+        problem="" if engine.is_whole(state) else "a data node is missing" if ready else "the server is not ready",
     )
 
 
 def _service(host: Host, row: Row) -> Row:
-    units, certificates = _UNITS[host.machine.role], _CERTIFICATES[host.machine.role]
+    units, certificates = service.UNITS[host.machine.role], _CERTIFICATES[host.machine.role]
     told = host.sudo(_LOOK.format(units=" ".join(units), root=service.ROOT, certificates=" ".join(certificates)))
     lines = [line.split() for line in told.splitlines()]
     services = {words[1]: words[2] for words in lines if words[0] == "unit"}

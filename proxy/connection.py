@@ -6,6 +6,7 @@ connection back, and their replies read when the next takes it: a reset costs no
 
 import select
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,28 @@ class Rows(msgspec.Struct):
     returned_rows: int
 
 
+# Values that are read before others get their turn: some 2 ms.
+_CELLS_A_TURN = 2_000
+# What a value takes in memory besides its bytes: an object and a place in its row (sys.getsizeof("") is 49).
+_CELL_BYTES = 64
+
+
+class _Driver(DriverConnection):
+    """PyMySQL takes a Unix socket for one of the server's own and would send the password as it is.
+
+    Ours is the tunnel's: the server at its other end sees TCP, and with caching_sha2_password (MySQL) expects the
+    password encrypted with its RSA key.
+    """
+
+    @property
+    def _secure(self) -> bool:
+        return False
+
+    @_secure.setter
+    def _secure(self, _value: bool) -> None:
+        """What PyMySQL thinks of it."""
+
+
 class Connection:
     """A driver's connection with this system's session. All methods raise pymysql.MySQLError for what goes wrong.
 
@@ -71,7 +94,7 @@ class Connection:
     """
 
     def __init__(self, end: LocalEnd, login: Login, connect_timeout_s: float) -> None:
-        driver: Any = DriverConnection(
+        driver: Any = _Driver(
             user=login.user,
             password=login.password,
             unix_socket=end.unix_socket,
@@ -162,8 +185,9 @@ class Connection:
     ) -> Rows:
         """Runs the statement and collects its rows, up to a number and a size; more than that is cut off.
 
-        `to_the_end` reads what is cut off, too: a write with RETURNING that is not read to its end is rolled back.
-        `grow` is called with the size of each row, in bytes, and may raise.
+        The size is what the server sends. `to_the_end` reads what is cut off, too: a write with RETURNING that is not
+        read to its end is rolled back; its size is what the rows take here, as that of `grow`, which is called with
+        each row's and may raise.
         """
         return self.start(sql).collect(max_rows, max_bytes, to_the_end=to_the_end, grow=grow)
 
@@ -227,15 +251,24 @@ class Answering:
         self._driver = driver
         self._result: Any = driver._result
         fields: Any = getattr(self._result, "fields", ())
+        self._deadline = time.monotonic() + driver._read_timeout
         self.columns = [column(f.name, f.type_code, f.flags, f.charsetnr, f.length) for f in fields]
         self.affected_rows = 0 if self.columns else int(self._result.affected_rows or 0)
         self.last_insert_id = None if self.columns else (self._result.insert_id or None)
 
     def rows(self) -> Iterator[tuple[tuple[Any, ...], int]]:
-        """Each row, and its size in bytes as the server sent it."""
+        """Each row, and its size in bytes as the server sent it.
+
+        Others get their turn every now and then: where rows are always there to be read, nothing else would give it.
+        """
         result: Any = self._result
         read = self._driver._read_packet
+        cells = 0
         while result.unbuffered_active:
+            cells += len(self.columns)
+            if cells > _CELLS_A_TURN:
+                cells = 0
+                self._take_turns()
             packet = read()
             if result._check_packet_is_eof(packet):
                 result.unbuffered_active = False
@@ -243,18 +276,25 @@ class Answering:
                 return
             yield result._read_row_from_packet(packet), len(packet.get_all_data())
 
+    def _take_turns(self) -> None:
+        time.sleep(0)
+        if time.monotonic() > self._deadline:
+            # As the driver says it of a socket that has nothing to read.
+            raise pymysql.OperationalError(2013, "the answer did not end in time (timed out)")
+
     def collect(
         self, max_rows: int, max_bytes: int, *, to_the_end: bool = False, grow: Callable[[int], None] = _free
     ) -> Rows:
         """The rows, as Connection.query describes."""
         rows: list[tuple[Any, ...]] = []
         size, count, truncated = 0, 0, False
+        held_more = _CELL_BYTES * len(self.columns)
         for row, row_bytes in self.rows():
-            size += row_bytes
+            size += row_bytes + (held_more if to_the_end else 0)
             count += 1
             truncated = truncated or len(rows) == max_rows or size > max_bytes
             if not truncated:
-                grow(row_bytes)
+                grow(row_bytes + held_more)
                 rows.append(row)
             elif not to_the_end:
                 break

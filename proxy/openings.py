@@ -12,6 +12,7 @@ from typing import Final
 
 from contract.errors import Forbidden
 from contract.messages import Runnable
+from proxy.placeholders import unquoted
 
 # White space, comments and parentheses before the first word. Executable comments and hints are no comments.
 _BEFORE = re.compile(
@@ -26,6 +27,17 @@ _OPENINGS: Final[Mapping[Runnable, frozenset[str]]] = {
     "call": frozenset({"CALL"}),
     "schema": frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"}),
 }
+# What is defined: tables and indexes alone. ALTER USER is open to every account of MySQL for itself, and ALTER DATABASE
+# can make a whole schema read only.
+_DEFINED = re.compile(
+    r"""\s* (?: CREATE \s+ TABLE | CREATE \s+ (?:(?:UNIQUE|FULLTEXT|SPATIAL) \s+)? INDEX | ALTER \s+ TABLE
+            | DROP \s+ (?:TABLE|INDEX) | RENAME \s+ TABLE | TRUNCATE (?:\s+ TABLE)? ) \b""",
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
+
+
+# A definition with a query in it (CREATE TABLE ... AS SELECT) runs what nothing ends: DDL has no limit at the server.
+_QUERY = re.compile(r"\b(?:SELECT|VALUES)\b", re.IGNORECASE)
 
 
 def check(sql: str, effect: Runnable) -> None:
@@ -34,3 +46,12 @@ def check(sql: str, effect: Runnable) -> None:
     word = _WORD.match(sql, before.end() if before else 0)
     if word is None or word[0].upper() not in _OPENINGS[effect]:
         raise Forbidden(f"a statement of the effect {effect} does not begin like this", rule="opening")
+    if effect == "schema":
+        _check_definition(unquoted(sql))
+
+
+def _check_definition(text: str) -> None:
+    if not _DEFINED.match(text):
+        raise Forbidden("only tables and indexes can be defined", rule="opening")
+    if _QUERY.search(text):
+        raise Forbidden("a definition can't have a query in it", rule="opening")

@@ -69,6 +69,11 @@ def _cut(query: str) -> Template:
 _remembered = lru_cache(maxsize=4096)(_cut)
 
 
+def unquoted(query: str) -> str:
+    """The query without its strings, quoted names, comments and placeholders."""
+    return _TOKEN.sub(" ", query)
+
+
 def bind(query: str, params: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """The query with its parameters as literals. Raises InvalidParameters for a wrong count, name or type."""
     if not params and "?" not in query and ":" not in query:

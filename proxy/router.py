@@ -36,8 +36,12 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 _MOST_ATTEMPTS = 10
-# A statement that makes a server crash must not be carried from node to node.
+# A statement that makes a server crash must not be carried from node to node. One that was never answered before waits
+# until the others have agreed that the first node is gone (deploy/engines/galera.py, evs.suspect_timeout): two that die
+# at the same moment could take the majority with them.
 _MOST_LOSSES = 1
+_REGROUP_S = 4.0
+_MOST_ANSWERED = 4096
 _PAUSE_S = (0.005, 0.5)
 # How long a request waits for a node that has failed just now and is being looked at.
 _PATIENCE_S = 3.0
@@ -73,6 +77,7 @@ class Router:
         self._cluster = cluster
         self._settings = settings
         self._admission = threading.BoundedSemaphore(settings.max_in_flight)
+        self._answered: set[int] = set()  # hashes of reads that were answered
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
@@ -106,6 +111,7 @@ class Router:
             node = self._choose(request, tried, deadline)
             try:
                 result, lease = self._attempt(node, request, sql, work, deadline)
+                self._remember(request)
                 return result, Done(lease, attempt)
             except (NotSent, TemporaryFailure, ConnectionLost) as failure:
                 log.info("attempt_failed", node=node.name, attempt=attempt, reason=str(failure))
@@ -114,8 +120,16 @@ class Router:
                 if not failure.again(request.effect) or attempt == _MOST_ATTEMPTS or losses > _MOST_LOSSES:
                     raise error from None
                 tried.add(node.name)
+                if isinstance(failure, ConnectionLost) and hash(request.query) not in self._answered:
+                    _wait(_REGROUP_S, deadline, error)
                 _pause(failure, attempt, deadline, error)
                 attempt += 1
+
+    def _remember(self, request: ProxyRequest) -> None:
+        if request.effect == "read":
+            if len(self._answered) >= _MOST_ANSWERED:
+                self._answered.clear()
+            self._answered.add(hash(request.query))
 
     def _choose(self, request: ProxyRequest, tried: set[str], deadline: float) -> Node:
         patience = min(deadline, time.monotonic() + _PATIENCE_S)
@@ -209,7 +223,11 @@ def _pause(failure: Failure, attempt: int, deadline: float, error: GatekeeperErr
     """Waits before the next attempt, longer each time, with jitter. Raises the error when the deadline is nearer."""
     shortest, longest = _PAUSE_S
     pause = 0.0 if isinstance(failure, NotSent | ConnectionLost) and attempt == 1 else shortest * 2**attempt
-    pause = min(longest, pause) * random.uniform(0.5, 1)  # noqa: S311 jitter is no secret
-    if time.monotonic() + pause >= deadline:
+    _wait(min(longest, pause) * random.uniform(0.5, 1), deadline, error)  # noqa: S311 jitter is no secret
+
+
+def _wait(pause_s: float, deadline: float, error: GatekeeperError) -> None:
+    """Waits. Raises the error when the deadline is nearer."""
+    if time.monotonic() + pause_s >= deadline:
         raise error from None
-    time.sleep(pause)
+    time.sleep(pause_s)

@@ -153,10 +153,10 @@ def account_statements(accounts: Accounts, schemas: Iterable[str], *, stored: bo
     statements: list[str] = []
     for name, grant in GRANTS.items():
         user = f"'{members[f'{name}_user']}'@'127.0.0.1'"
+        by = f"IDENTIFIED BY '{members[f'{name}_password']}'"
         statements += [
-            f"CREATE USER IF NOT EXISTS {user}",
-            f"ALTER USER {user} IDENTIFIED BY '{members[f'{name}_password']}'"
-            f" WITH MAX_USER_CONNECTIONS {grant.connections}",
+            f"CREATE USER IF NOT EXISTS {user} {by}",
+            f"ALTER USER {user} {by} WITH MAX_USER_CONNECTIONS {grant.connections}",
             f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {user}",
             *(f"GRANT {grant.rights} ON {pattern}.* TO {user}" for pattern in patterns),
             *([f"GRANT NDB_STORED_USER ON *.* TO {user}"] if stored else []),

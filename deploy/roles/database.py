@@ -48,6 +48,11 @@ def sample(host: Host, engine: MachineEngine) -> bool:
 
 def _seen(host: Host, engine: MachineEngine, users: list[str], statements: list[str]) -> str:
     listed = ", ".join(f"'{user}'" for user in users)
-    known = engine.sql(host, f"SELECT user FROM mysql.user WHERE user IN ({listed}) ORDER BY user, host").split()  # noqa: S608
+    told = engine.sql(
+        host,
+        "SELECT user, host, plugin, authentication_string FROM mysql.user"  # noqa: S608 - our own names
+        f" WHERE user IN ({listed}) ORDER BY user, host",
+    )
+    known = [line.split("\t")[0] for line in told.splitlines()]
     grants = "".join(engine.sql(host, f"SHOW GRANTS FOR '{user}'@'127.0.0.1'") for user in known)
-    return hashlib.sha256("\n".join([*statements, grants]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*statements, told, grants]).encode()).hexdigest()

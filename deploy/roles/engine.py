@@ -1,5 +1,6 @@
 """What deployment needs of an engine on machines, besides the texts that deploy/engines/ makes."""
 
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
@@ -10,11 +11,17 @@ from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.site import Site
 
+# Of mysqldump and mariadb-dump: one moment's rows where the engine has snapshots, all that a schema has, and SQL that
+# first removes what it brings.
+DUMP_OPTIONS: Final = (
+    "--single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4"
+    " --add-drop-database"
+)
 _MEMORY: Final = """\
 for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
     [ ! -r $file ] || tr -c '0-9\\n' 0 <$file
 done
-awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
+awk '/^MemTotal:/ { printf "%.0f\\n", $2 * 1024 }' /proc/meminfo
 nproc
 """
 
@@ -55,6 +62,21 @@ class MachineEngine(Protocol):
     def is_ready(self, state: str) -> bool:
         """Whether a node of that state may be used."""
 
+    def is_whole(self, state: str) -> bool:
+        """Whether a node of that state may be used, and misses no other: what is asked before one is taken out."""
+
+    def units(self, role: str) -> tuple[str, ...]:
+        """The systemd units of a machine of that role."""
+
+    def dump(self, schemas: Sequence[str]) -> str:
+        """The command that prints a server's schemas, whole, as SQL that replaces them."""
+
+    def load(self) -> str:
+        """The command that takes such SQL."""
+
+    def upgrade(self, site: Site, drained: Drained) -> None:
+        """Brings the software up to what its source has now, one node at a time."""
+
     def version(self, host: Host) -> str:
         """The server's version."""
 
@@ -70,9 +92,10 @@ def resources(host: Host) -> Resources:
 
 def wait_for(host: Host, condition: str, *, timeout_s: int, what: str, unit: str) -> None:
     """Runs the bash condition again and again until it is true. Raises HostError with the unit's last log lines."""
+    late = shlex.quote(f"{what}: not within {timeout_s} s")
     host.sudo(
         f"end=$((SECONDS + {timeout_s})); until {condition}; do\n"
-        f"    if [ $SECONDS -ge $end ]; then echo '{what}: not within {timeout_s} s' >&2;"
+        f"    if [ $SECONDS -ge $end ]; then echo {late} >&2;"
         f" journalctl --no-pager --lines 15 --output cat --unit {unit} >&2; exit 1; fi\n"
         "    sleep 0.3\ndone",
         timeout_s=timeout_s + 30,
@@ -80,5 +103,5 @@ def wait_for(host: Host, condition: str, *, timeout_s: int, what: str, unit: str
 
 
 def options_text(section: str, options: Sequence[tuple[str, str | int]]) -> str:
-    """An option file's text."""
-    return f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in options)
+    """An option file's text; an option with the value "" is a switch and stands alone."""
+    return f"[{section}]\n" + "".join(f"{name} = {value}\n" if value != "" else f"{name}\n" for name, value in options)

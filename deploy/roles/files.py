@@ -107,6 +107,10 @@ class Material(msgspec.Struct, frozen=True):
         """The database accounts with their passwords."""
         return msgspec.toml.decode(self._accounts.read_bytes(), type=Accounts)
 
+    def replace_accounts(self, accounts: Accounts) -> None:
+        """Puts other accounts in the place of those known."""
+        write_file(self._accounts, accounts_file(accounts).encode())
+
     def accounts_file(self) -> bytes:
         """The accounts in the form of the file that a proxy reads."""
         return self._accounts.read_bytes()

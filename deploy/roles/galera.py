@@ -1,6 +1,7 @@
 """MariaDB Galera on machines, and the stand-alone MariaDB beside it, from the distribution's packages."""
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,7 +12,8 @@ from deploy.engines.galera import provider_options
 from deploy.engines.interface import Position, Server, most_advanced
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
-from deploy.roles.engine import Drained, options_text, resources, wait_for
+from deploy.roles import newer
+from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, resources, wait_for
 from deploy.site import Site, on_each
 
 PACKAGES: Final = ("mariadb-server",)
@@ -68,6 +70,36 @@ class Galera:
         """Synced, or the stand-alone's Running."""
         return state in {"Synced", "Running"}
 
+    def is_whole(self, state: str) -> bool:
+        """Synced: each node tells for itself."""
+        return self.is_ready(state)
+
+    def units(self, role: str) -> tuple[str, ...]:  # noqa: ARG002 (interface)
+        """The server's unit, on every machine."""
+        return (_UNIT,)
+
+    def dump(self, schemas: Sequence[str]) -> str:
+        """mariadb-dump of one moment (InnoDB's snapshot), with routines, triggers and events."""
+        return f"mariadb-dump {DUMP_OPTIONS} --databases {shlex.join(schemas)}"
+
+    def load(self) -> str:
+        """The client, as root."""
+        return "mariadb"
+
+    def upgrade(self, site: Site, drained: Drained) -> None:
+        """The packages that the distribution has newer, on one machine after the other."""
+        for host in site.nodes:
+            names = newer.newer(host, (*PACKAGES, *NODE_PACKAGES))
+            if names:
+                with drained(host):
+                    self._replace(host, names)
+                    self._wait(host)
+            site.report(host, "newer packages", names)
+        for host in site.of("standalone"):
+            if names := newer.newer(host, PACKAGES):
+                self._replace(host, names)
+            site.report(host, "newer packages", names)
+
     def version(self, host: Host) -> str:
         """The server's version."""
         return self.sql(host, "SELECT VERSION()").strip()
@@ -77,6 +109,11 @@ class Galera:
         host.sudo(f"systemctl restart {_UNIT}", timeout_s=_START_TIMEOUT_S)
         self._wait(host)
         site.say(host.name, "restarted and in step")
+
+    def _replace(self, host: Host, names: Sequence[str]) -> None:
+        host.sudo(f"systemctl stop {_UNIT}", timeout_s=_START_TIMEOUT_S)
+        newer.replace(host, names)
+        host.sudo(f"systemctl start {_UNIT}", timeout_s=_START_TIMEOUT_S)
 
     def _configure(self, site: Site, host: Host) -> bool:
         in_group = host.machine.role != "standalone"

@@ -5,6 +5,7 @@ The stand-alone server is the same mysqld with InnoDB. All of it runs as the acc
 
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +14,7 @@ from deploy.engines import ndb
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.roles import ndb_tls, ndb_units, tarball
-from deploy.roles.engine import Drained, options_text, resources, wait_for
+from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, resources, wait_for
 from deploy.site import Site, on_each
 
 _ACCOUNT: Final = "mysql"
@@ -40,10 +41,11 @@ class Ndb:
         on_each(site.servers, lambda host: self._files(site, host))
         ndb_tls.install(site)
         changed = on_each(site.servers, lambda host: self._options(site, host))
-        moved = {name: new[name] or bool(changed[name]) for name in new}
-        self._management(site, changed=moved[site.of("manager")[0].name])
-        self._data_nodes(site, changed=any(moved.values()))
-        self._sql_nodes(site, moved, drained)
+        # What a changed config.ini says, all data nodes must hear; what an SQL node's options say, itself alone.
+        configured = any(_CONFIG in paths for paths in changed.values())
+        self._management(site, changed=configured or new[site.of("manager")[0].name])
+        self._data_nodes(site, {name: configured or new[name] for name in new})
+        self._sql_nodes(site, {name: new[name] or _OPTIONS in changed[name] for name in new}, drained)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
@@ -69,6 +71,30 @@ class Ndb:
     def is_ready(self, state: str) -> bool:
         """Whether the SQL node sees a data node that is ready."""
         return state == "Running" or bool(re.match(r"[1-9]\d* of ", state))
+
+    def is_whole(self, state: str) -> bool:
+        """Whether the SQL node sees all data nodes ready."""
+        seen = re.match(r"([1-9]\d*) of (\d+) ", state)
+        return state == "Running" or bool(seen and seen[1] == seen[2])
+
+    def units(self, role: str) -> tuple[str, ...]:
+        """The SQL node's unit, and that of the data node or management server beside it."""
+        beside = {"manager": (ndb_units.MANAGEMENT,), "data": (ndb_units.DATA_NODE,)}
+        return (ndb_units.SQL, *beside.get(role, ()))
+
+    def dump(self, schemas: Sequence[str]) -> str:
+        """mysqldump: NDB has no snapshot for it, so each table is of its own moment. Routines, triggers, events too."""
+        return (
+            f"{tarball.PROGRAMS}/mysqldump --defaults-file={_ADMINISTRATOR} {DUMP_OPTIONS}"
+            f" --no-tablespaces --set-gtid-purged=OFF --databases {shlex.join(schemas)}"
+        )
+
+    def load(self) -> str:
+        """The client, as root."""
+        return f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR}"
+
+    def upgrade(self, site: Site, drained: Drained) -> None:
+        """Nothing beyond `install`, which switches to the archive that is described, one node at a time."""
 
     def version(self, host: Host) -> str:
         """The server's version."""
@@ -140,26 +166,26 @@ class Ndb:
         site.report(host, "management server", steps.service(host, ndb_units.MANAGEMENT, changed=changed))
         self._wait_for_management(site)
 
-    def _data_nodes(self, site: Site, *, changed: bool) -> None:
+    def _data_nodes(self, site: Site, changed: dict[str, bool]) -> None:
         """Starts those that do not run, all at once; then, where something changed, restarts the others in turn."""
         hosts = site.of("data")
         started = on_each(hosts, lambda host: steps.service(host, ndb_units.DATA_NODE))
         for host in hosts:
             self._wait_for_data_node(site, host)
         for host in hosts:
-            if changed and not started[host.name]:
+            if changed[host.name] and not started[host.name]:
                 self._restart_data_node(site, host)
-            site.report(host, "data node", started[host.name] or changed)
+            site.report(host, "data node", started[host.name] or changed[host.name])
 
-    def _sql_nodes(self, site: Site, moved: dict[str, bool], drained: Drained) -> None:
+    def _sql_nodes(self, site: Site, changed: dict[str, bool], drained: Drained) -> None:
         on_each(site.servers, lambda host: self._first_time(site, host))
         started = on_each(site.servers, lambda host: steps.service(host, ndb_units.SQL))
         on_each(site.servers, self._wait_for_sql)
         for host in site.servers:
-            if moved[host.name] and not started[host.name]:
+            if changed[host.name] and not started[host.name]:
                 with drained(host):
                     self._restart_sql(host)
-            site.report(host, "sql node", started[host.name] or moved[host.name])
+            site.report(host, "sql node", started[host.name] or changed[host.name])
 
     def _first_time(self, site: Site, host: Host) -> None:
         """Makes the data directory, with a root that has its password from the first moment on."""

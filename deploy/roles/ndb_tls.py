@@ -17,8 +17,8 @@ _AUTHORITY: Final = "/etc/mysql-cluster/authority"
 DAYS: Final = 398
 # ndb_sign_keys' names of the kinds of nodes, and of the files that it makes for each.
 _KINDS: Final = {
-    "manager": {"mgmd": "ndb-mgm-server", "api": "ndb-api-client"},
-    "data": {"db": "ndb-data-node", "api": "ndb-api-client"},
+    "manager": {"mgmd": "ndb-mgm-server", "api": "ndb-api"},
+    "data": {"db": "ndb-data-node", "api": "ndb-api"},
 }
 
 
@@ -47,7 +47,7 @@ def _install(manager: Host, host: Host, tool: str) -> tuple[str, ...]:
             f" --CA-search-path={_AUTHORITY} --bound-hostname={host.machine.private_ip_address}"
             f" --duration={DAYS * 86400} --to-dir={made} >&2"
         )
-    files: list[steps.Entry] = [steps.Directory(DIRECTORY, "0700", "mysql:mysql")]
+    files: list[steps.Entry] = [steps.Directory(DIRECTORY, "0750", "root:mysql")]
     for name in [*names, "NDB-Cluster-cert"]:
         source = f"{made}/{name}" if name in names else f"{_AUTHORITY}/{name}"
         content = base64.b64decode(manager.sudo(f"base64 {source}"))

@@ -45,10 +45,15 @@ def files(host: Host, engine: str, material: Material) -> list[steps.Entry]:
         *service.directories("proxy"),
         *service.credentials("proxy", material.issue("proxy", host.name)),
         service.secret(f"{service.SETTINGS}/proxy.toml", settings(host, engine).encode(), "proxy"),
-        service.secret(f"{service.SETTINGS}/accounts.toml", material.accounts_file(), "proxy"),
+        accounts(material),
         service.secret(f"{service.SETTINGS}/tunnel.key", material.tunnel_key(), "proxy"),
         service.secret(f"{service.SETTINGS}/known_hosts", material.known_hosts(), "proxy"),
     ]
+
+
+def accounts(material: Material) -> steps.Entry:
+    """The accounts' file, which the service reads when it starts."""
+    return service.secret(f"{service.SETTINGS}/accounts.toml", material.accounts_file(), "proxy")
 
 
 def inventory(text: str) -> steps.Entry:

@@ -8,6 +8,7 @@ A release is put beside the running one, so that it can be switched to, and back
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ _KEPT_RELEASES: Final = 3
 _BUILD_TIMEOUT_S: Final = 300.0
 
 PACKAGES: Final = ("python3", "python3-venv")
+# The units of a service's machine, by its role.
+UNITS: Final[Mapping[str, tuple[str, ...]]] = {"gatekeeper": ("gk-gatekeeper", "nginx"), "proxy": ("gk-proxy",)}
 
 
 def account(service: Service) -> str:
@@ -61,7 +64,7 @@ def switch(host: Host, version: str) -> bool:
     """Makes a release that is on the machine the current one, and removes the oldest beyond those that are kept."""
     if not steps.link(host, f"{ROOT}/current", f"{ROOT}/releases/{version}"):
         return False
-    host.sudo(f"touch {ROOT}/releases/{version}")
+    host.sudo(f"touch {ROOT}/releases/{version}/complete")
     for old in versions(host)[_KEPT_RELEASES:]:
         host.sudo(f"rm -rf -- {shlex.quote(f'{ROOT}/releases/{old}')}")
     return True

@@ -8,7 +8,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import clusters
-from deploy.deployment import Deployment
+from deploy.deployment import API_ROLE, Deployment
 from deploy.deployment import deploy as deployed
 from deploy.site import printing
 from deploy.tasks.failures import USAGE, reported
@@ -71,5 +71,6 @@ def _given(**options: str | None) -> dict[str, str]:
 
 
 def _print_plan(deployment: Deployment) -> None:
+    deployment.material.make(API_ROLE)  # the order has the operator's public key
     planned = deployment.provider.plan(deployment.order())
     print("\n".join(planned) or "machines: unchanged")

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from invoke.exceptions import Exit
 
 from contract.errors import GatekeeperError
+from deploy.backup import BackupError
 from deploy.certificates import CertificateError
 from deploy.cluster import ClusterError
 from deploy.clusters import UnknownCluster
@@ -21,6 +22,7 @@ from deploy.nginx import EdgeError
 from deploy.ports import NoPort
 from deploy.processes import CommandFailed, tail
 from deploy.providers.addresses import NoAddresses
+from deploy.providers.ec2.cost import UnknownRegion
 from deploy.providers.interface import ProviderError
 from deploy.providers.loopback import CannotRun
 from deploy.providers.servers import ServerDied
@@ -28,6 +30,7 @@ from deploy.providers.state import Busy, NoCluster, UnknownNode
 from deploy.roles.files import KeyIsOpen
 from deploy.roles.tarball import WrongChecksum
 from deploy.services import ServiceError
+from deploy.upkeep import NoRelease, NotWhole
 from gatekeeper.keys import KeyStoreError
 
 USAGE = 1
@@ -36,8 +39,9 @@ INTERRUPTED = 130
 
 _LOG_LINES = 40
 
-_USAGE_ERRORS = (ClusterError, UnknownCluster, UnknownNode, UnknownEngine, UnusableName)
+_USAGE_ERRORS = (ClusterError, UnknownCluster, UnknownEngine, UnknownNode, UnknownRegion, UnusableName)
 _FAILURES = (
+    BackupError,
     Busy,
     CannotRun,
     CertificateError,
@@ -50,7 +54,9 @@ _FAILURES = (
     NoAddresses,
     NoCluster,
     NoPort,
+    NoRelease,
     NotEnoughMemory,
+    NotWhole,
     OSError,
     ProviderError,
     ServerDied,

@@ -136,7 +136,7 @@ _PLACES: Final[Mapping[str, InPlace]] = {
     "ROW": _after("CURRENT"),
     "SOUNDS": _before("LIKE"),
     "UNBOUNDED": _before("PRECEDING", "FOLLOWING"),
-    "UNKNOWN": _after("IS", "NOT"),
+    "UNKNOWN": lambda tokens, at: _word(tokens, at - 1) == "IS" or _word(tokens, at - 2) == "IS",
     "VALUE": lambda _tokens, _at: False,
     "WINDOW": lambda tokens, at: _word(tokens, at + 2) == "AS",
 }

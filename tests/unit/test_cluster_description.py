@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from deploy.cluster import ClusterError, check_name, checked, members, names
+from deploy.cluster import ClusterError, Ec2, check_name, checked, members, names
+from deploy.providers.ec2 import Settings
 
 SHA256 = "0" * 64
 NDB: dict[str, Any] = {"provider": "fleet", "engine": "ndb", "ndb": {"source": "/a.tar.xz", "sha256": SHA256}}
@@ -14,6 +16,10 @@ GALERA: dict[str, Any] = {"provider": "fleet", "engine": "galera"}
 
 def machines(**counts: int) -> dict[str, Any]:
     return {"machines": {role: {"count": count} for role, count in counts.items()}}
+
+
+def ec2(**settings: Any) -> dict[str, Any]:
+    return {**GALERA, "provider": "ec2", "ec2": {"operator": "203.0.113.7/32", **settings}}
 
 
 def test_seven_machines_stand_by_default() -> None:
@@ -53,6 +59,18 @@ MISTAKES = [
     pytest.param({**GALERA, "provider": "ec2"}, "ec2.operator is missing", id="no operator"),
     pytest.param({**GALERA, "provider": "ec2", "ec2": {"operator": "home"}}, "ec2.operator: 'home'", id="no address"),
     pytest.param({**GALERA, "provider": "ec2", "ec2": {"operator": "0.0.0.0/0"}}, "whole world", id="open to all"),
+    pytest.param(ec2(operator="203.0.113.7/24"), "ec2.operator: 203.0.113.7/24 has host bits", id="host bits"),
+    pytest.param(ec2(region="Frankfurt"), "ec2.region 'Frankfurt' is no name of a region", id="no region"),
+    pytest.param(ec2(image="gentoo"), "ec2.image 'gentoo' is no AMI's id; known names are debian, ", id="no image"),
+    pytest.param(ec2(user="Root User"), "ec2.user 'Root User' can't be an account", id="no account"),
+    pytest.param(ec2(subnets=["10.0.0.0/8"]), "ec2: '10.0.0.0/8' is no subnet's id", id="no subnet"),
+    pytest.param(ec2(private_subnets=["x"]), "ec2: 'x' is no subnet's id", id="no private subnet"),
+    pytest.param(ec2(private_subnets=True), "`$.ec2.private_subnets`", id="private subnets without their ids"),
+    pytest.param(
+        {**ec2(), "machines": {"data": {"count": 3, "size": "4096/2"}}},
+        "machines.data.size '4096/2' is no instance type",
+        id="the fleet's size",
+    ),
     pytest.param({**GALERA, **machines(proxy=0)}, "machines.proxy.count is 0", id="no proxy"),
     pytest.param({**GALERA, **machines(standalone=2)}, "it is a single server", id="two stand-alone servers"),
     pytest.param({**GALERA, "colour": "red"}, "unknown field `colour`", id="unknown member"),
@@ -64,6 +82,30 @@ def test_a_description_that_makes_no_sense_is_refused_with_the_member(described:
     with pytest.raises(ClusterError, match="the description: ") as caught:
         checked(described)
     assert said in str(caught.value)
+
+
+def test_the_providers_settings_are_those_of_the_description() -> None:
+    described = {field.name: field.default for field in msgspec.structs.fields(Ec2)}
+    settings = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    assert settings.keys() - described.keys() == {"cluster", "directory"}
+    assert described == {name: settings[name] for name in described}
+
+
+EC2 = [
+    pytest.param({}, id="the operator alone"),
+    pytest.param({"region": "us-gov-east-1", "image": "ubuntu-24.04"}, id="a region and a release"),
+    pytest.param({"image": "ami-0123456789abcdef0", "user": "cloud-user"}, id="an image of one's own"),
+    pytest.param({"operator": "2001:db8::/64", "spread_over_zones": True}, id="IPv6 and zones"),
+    pytest.param({"subnets": ["subnet-0123456789abcdef0"], "private_subnets": ["subnet-01234567"]}, id="subnets"),
+]
+
+
+@pytest.mark.parametrize("settings", EC2)
+def test_what_makes_sense_on_ec2_is_taken(settings: dict[str, Any]) -> None:
+    found = checked(ec2(**settings)).ec2
+    assert found is not None
+    for name, value in settings.items():
+        assert getattr(found, name) == (tuple(value) if isinstance(value, list) else value)
 
 
 def test_all_mistakes_are_named_at_once() -> None:
