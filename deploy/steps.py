@@ -47,7 +47,7 @@ def paths(host: Host, wanted: Sequence[Entry]) -> tuple[str, ...]:
     quoted = " ".join(shlex.quote(entry.path) for entry in wanted)
     text = host.sudo(
         f'for path in {quoted}; do stat -c "%F|%04a|%U:%G" -- "$path" 2>/dev/null || echo absent;'
-        ' { [ -f "$path" ] && sha256sum -- "$path" | cut -c -64; } || echo -; done'
+        ' { [ -f "$path" ] && sha256sum <"$path" | cut -c -64; } || echo -; done'
     )
     lines = text.splitlines()
     there = [tuple(lines[at : at + 2]) for at in range(0, len(lines), 2)]
@@ -72,7 +72,7 @@ def _put(host: Host, entry: Entry) -> None:
     temporary = shlex.quote(f"{entry.path}.new")
     host.sudo(
         f"umask 077; set -o noclobber; rm -f -- {temporary}; cat >{temporary}; chown -h {owner} -- {temporary};"
-        f" chmod {entry.mode} -- {temporary}; sync -- {temporary}; mv -f -- {temporary} {path}",
+        f" chmod {entry.mode} -- {temporary}; sync -- {temporary}; mv -fT -- {temporary} {path}",
         given=entry.content,
     )
 

@@ -38,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     a second; `max_concurrent`: requests under way at the same time.
     """
 
-    rate_per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
+    rate_per_second: Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)] | None = None
     burst: Annotated[int, msgspec.Meta(ge=1, le=MOST_BURST)] | None = None
     max_concurrent: Annotated[int, msgspec.Meta(ge=1, le=MOST_CONCURRENT)] | None = None
 

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from flask import Flask, Response
 
-from contract import logs, messages, settings, web
+from contract import logs, messages, settings, succession, web
 from contract.errors import GatekeeperError, Unavailable
 from contract.implementations import CUSTOMIZED_HIT, canonical
 from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
@@ -111,7 +111,12 @@ def _read_of(query: EndpointQuery) -> ProxyRequest:
 
 
 def _clear(runtime_directory: Path) -> None:
-    """Makes the directory for the tunnels' sockets, and removes those that a killed proxy left."""
+    """Makes the directory for the tunnels' sockets, and removes those that a killed proxy left.
+
+    Those of a predecessor, which is serving still, stay.
+    """
     runtime_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if succession.has_predecessor():
+        return
     for left in (*runtime_directory.glob("*.sock"), *runtime_directory.glob("*.ctl")):
         left.unlink(missing_ok=True)

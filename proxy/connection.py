@@ -71,12 +71,22 @@ _CELLS_A_TURN = 2_000
 _CELL_BYTES = 64
 
 
+# What the accounts are made with, on MariaDB and on MySQL.
+_PLUGINS = frozenset({"", "mysql_native_password", "caching_sha2_password"})
+_HEADER_BYTES = 4
+_LARGEST_PACKET = (1 << 24) - 1
+# A row of 64 MiB: four times what the servers' max_allowed_packet lets through by default.
+_MOST_CHUNKS = 4
+
+
 class _Driver(DriverConnection):
     """PyMySQL takes a Unix socket for one of the server's own and would send the password as it is.
 
     Ours is the tunnel's: the server at its other end sees TCP, and with caching_sha2_password (MySQL) expects the
     password encrypted with its RSA key.
     """
+
+    _chunks = 0
 
     @property
     def _secure(self) -> bool:
@@ -85,6 +95,32 @@ class _Driver(DriverConnection):
     @_secure.setter
     def _secure(self, _value: bool) -> None:
         """What PyMySQL thinks of it."""
+
+    def _request_authentication(self) -> None:
+        self._check_plugin(self._auth_plugin_name)  # type: ignore[attr-defined]
+        super()._request_authentication()  # type: ignore[misc]  # the stubs leave out what is not public
+
+    def _process_auth(self, plugin_name: Any, *args: Any) -> Any:
+        self._check_plugin(plugin_name.decode() if isinstance(plugin_name, bytes) else plugin_name)
+        return super()._process_auth(plugin_name, *args)  # type: ignore[misc]
+
+    @staticmethod
+    def _check_plugin(name: str) -> None:
+        """Others would send the password in clear to whoever answers, and the server chooses."""
+        if name not in _PLUGINS:
+            raise pymysql.OperationalError(2059, f"the server asks for the authentication plugin {name[:64]!r}")
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        """A packet of the largest size is followed by another of the same row, which the driver puts together."""
+        if num_bytes >= _LARGEST_PACKET:
+            self._chunks += 1
+            if self._chunks > _MOST_CHUNKS:
+                self._force_close()  # type: ignore[attr-defined]
+                raise pymysql.OperationalError(2013, "the server sends a row without an end")
+        elif num_bytes != _HEADER_BYTES:
+            self._chunks = 0
+        read: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
+        return read
 
 
 class Connection:
@@ -268,19 +304,16 @@ class Answering:
             cells += len(self.columns)
             if cells > _CELLS_A_TURN:
                 cells = 0
-                self._take_turns()
+                time.sleep(0)
+            if time.monotonic() > self._deadline:
+                # As the driver says it of a socket that has nothing to read.
+                raise pymysql.OperationalError(2013, "the answer did not end in time (timed out)")
             packet = read()
             if result._check_packet_is_eof(packet):
                 result.unbuffered_active = False
                 result.connection = None
                 return
             yield result._read_row_from_packet(packet), len(packet.get_all_data())
-
-    def _take_turns(self) -> None:
-        time.sleep(0)
-        if time.monotonic() > self._deadline:
-            # As the driver says it of a socket that has nothing to read.
-            raise pymysql.OperationalError(2013, "the answer did not end in time (timed out)")
 
     def collect(
         self, max_rows: int, max_bytes: int, *, to_the_end: bool = False, grow: Callable[[int], None] = _free

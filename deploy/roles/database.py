@@ -48,9 +48,10 @@ def sample(host: Host, engine: MachineEngine) -> bool:
 
 def _seen(host: Host, engine: MachineEngine, users: list[str], statements: list[str]) -> str:
     listed = ", ".join(f"'{user}'" for user in users)
+    # In hexadecimal: the salt of caching_sha2_password may have any byte, line ends as splitlines() sees them too.
     told = engine.sql(
         host,
-        "SELECT user, host, plugin, authentication_string FROM mysql.user"  # noqa: S608 - our own names
+        "SELECT user, host, plugin, HEX(authentication_string) FROM mysql.user"  # noqa: S608 - our own names
         f" WHERE user IN ({listed}) ORDER BY user, host",
     )
     known = [line.split("\t")[0] for line in told.splitlines()]

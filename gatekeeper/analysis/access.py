@@ -116,7 +116,7 @@ def _assignments(walk: Walk, assignments: Iterable[exp.Expr], place: Place) -> l
 
 
 def _resolve(walk: Walk, written: Iterable[Mention], *, has_where: bool) -> Access:
-    walk.check_used()
+    walk.check_withs()
     tables = _Tables(walk)
     targets = {(source, mention.column) for mention in written for source in _assigned(mention)}
     target_sources = {source for source, _ in targets}

@@ -55,7 +55,9 @@ def check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
     for node in tree.walk():
         if not _known(node):
             raise Forbidden(f"{node.key.upper()} is not accepted within a statement", rule="construct")
-        selects += isinstance(node, exp.Select)
+        if isinstance(node, exp.Select):
+            selects += 1
+            _check_list(node)
         if type(node) in _NAMES:
             found[node.name.upper()] += 1
         _check_name(node)
@@ -65,6 +67,12 @@ def check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
     missing = Counter(_names(tokens)) - found
     if missing:
         raise StatementUnparsable(f"not understood near {next(iter(missing))[:64]}")
+
+
+def _check_list(select: exp.Select) -> None:
+    """No server's grammar has a SELECT without a list; servers were seen to crash where one was let through."""
+    if not select.expressions:
+        raise StatementUnparsable("not understood: a SELECT without a list")
 
 
 def _known(node: exp.Expr) -> bool:

@@ -15,8 +15,9 @@ from gatekeeper.analysis.words import BARE_FUNCTIONS, BEFORE_PARENTHESIS, words
 # Functions that compute a value from their arguments, from the rows or from the clock, and do nothing else. Left out on
 # purpose: what waits (SLEEP, BENCHMARK), locks (GET_LOCK ...), reads files (LOAD_FILE), counts up (NEXTVAL,
 # UUID_SHORT, LAST_INSERT_ID), tells of the server or the session (VERSION, USER, CONNECTION_ID, FOUND_ROWS), runs on
-# replication (MASTER_POS_WAIT ...), shows values in error texts (EXTRACTVALUE, UPDATEXML), needs the server's keys
-# (DES_ENCRYPT), and NAME_CONST. Sources: MySQL 9 manual, chapter 14; MariaDB documentation, "Built-in Functions".
+# replication (MASTER_POS_WAIT ...), shows values in error texts (EXTRACTVALUE, UPDATEXML), runs on past its limit and
+# KILL on MariaDB (REGEXP_REPLACE), needs the server's keys (DES_ENCRYPT), and NAME_CONST. Sources: MySQL 9 manual,
+# chapter 14; MariaDB documentation, "Built-in Functions".
 ALLOWED: Final = words(
     """
     abs acos adddate addtime aes_decrypt aes_encrypt any_value ascii asin atan atan2 avg bin bin_to_uuid bit_and
@@ -35,12 +36,12 @@ ALLOWED: Final = words(
     locate log log10 log2 lower lpad ltrim make_set makedate maketime max md5 median microsecond mid min minute
     mod month monthname natural_sort_key now nth_value ntile nullif nvl nvl2 oct octet_length ord percent_rank
     percentile_cont percentile_disc period_add period_diff pi position pow power quarter quote radians rand
-    random_bytes rank regexp_instr regexp_like regexp_replace regexp_substr repeat replace reverse right round
-    row_number rpad rtrim sec_to_time second sha sha1 sha2 sign sin soundex space sqrt std stddev stddev_pop
-    stddev_samp str_to_date strcmp subdate substr substring substring_index subtime sum sysdate tan time
-    time_format time_to_sec timediff timestamp timestampadd timestampdiff to_base64 to_char to_days to_seconds
-    trim truncate ucase uncompress uncompressed_length unhex unix_timestamp upper utc_date utc_time
-    utc_timestamp uuid uuid_to_bin var_pop var_samp variance week weekday weekofyear weight_string year yearweek
+    random_bytes rank regexp_instr regexp_like regexp_substr repeat replace reverse right round row_number rpad
+    rtrim sec_to_time second sha sha1 sha2 sign sin soundex space sqrt std stddev stddev_pop stddev_samp
+    str_to_date strcmp subdate substr substring substring_index subtime sum sysdate tan time time_format
+    time_to_sec timediff timestamp timestampadd timestampdiff to_base64 to_char to_days to_seconds trim truncate
+    ucase uncompress uncompressed_length unhex unix_timestamp upper utc_date utc_time utc_timestamp uuid
+    uuid_to_bin var_pop var_samp variance week weekday weekofyear weight_string year yearweek
 
     st_area st_asbinary st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid st_contains st_convexhull
     st_crosses st_difference st_dimension st_disjoint st_distance st_distance_sphere st_endpoint st_envelope

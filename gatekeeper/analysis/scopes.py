@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
+from gatekeeper.analysis.names import loosely
+from gatekeeper.analysis.withs import Named, With
 
 TableName = tuple[str, str]
 
@@ -61,36 +63,6 @@ class Mention(NamedTuple):
     schema: str | None = None
 
 
-class Named:
-    """The common table expressions of one WITH, of which the first `visible` can be seen, and those around it.
-
-    `unused`: the names that nothing has used yet, one set for all views of the WITH; `own`: the one that is seen from
-    within, whose use of itself is none.
-    """
-
-    __slots__ = ("outer", "own", "places", "unused", "visible")
-
-    def __init__(
-        self, places: dict[str, int], visible: int, outer: "Named | None", unused: set[str], own: str | None = None
-    ) -> None:
-        self.own = own
-        self.places = places
-        self.visible = visible
-        self.outer = outer
-        self.unused = unused
-
-    def knows(self, name: str) -> bool:
-        """Whether the name is surely that of a common table expression, which counts as used from then on."""
-        named: Named | None = self
-        while named is not None:
-            if named.places.get(name, named.visible) < named.visible:
-                if name != named.own:
-                    named.unused.discard(name)
-                return True
-            named = named.outer
-        return False
-
-
 class Place(NamedTuple):
     """Where a node stands: the scope of its names, the scope that a SELECT nested there looks out to, the WITHs."""
 
@@ -108,10 +80,11 @@ class Walk:
     def __init__(self, schema: str | None) -> None:
         self.scopes: list[Scope] = []
         self.mentions: list[Mention] = []
+        self.withs: list[With] = []
+        self._bare: set[str] = set()  # unqualified names that are tables'
         self.joins_by_name = False  # a JOIN with USING, or a NATURAL one
         self._schema = schema or ""
         self._sources = 0
-        self._unused: list[set[str]] = []
         self._todo: list[tuple[exp.Expr, Place]] = []
 
     def scope(self, outer: Scope | None, *, reaches_all: bool = False) -> Scope:
@@ -143,24 +116,23 @@ class Walk:
     def enter(self, with_: exp.Expr, place: Place) -> Place:
         """The place within a WITH, whose expressions are left for the walk."""
         expressions = with_.expressions
-        places: dict[str, int] = {}
-        for at, expression in enumerate(expressions):
-            places.setdefault(expression.alias, at)
+        found = With([expression.alias for expression in expressions], place.named)
+        self.withs.append(found)
         recursive = bool(with_.args.get("recursive"))
-        unused = set(places)
-        self._unused.append(unused)
         for at, expression in enumerate(expressions):
-            named = Named(places, at + recursive, None, unused, own=expression.alias)
-            self._push(expression.this, place._replace(named=named))
-        return place._replace(named=Named(places, len(expressions), place.named, unused))
+            self._push(expression.this, place._replace(named=Named(found, at + recursive, None, user=at)))
+        return place._replace(named=Named(found, len(expressions), place.named))
 
-    def check_used(self) -> None:
-        """Raises Forbidden (rule construct) for a common table expression that nothing uses.
+    def check_withs(self) -> None:
+        """Raises Forbidden (rules construct, limit) for what can't be sure to mean the same everywhere, or multiplies.
 
-        MariaDB 10.11.19 crashes on some whose conditions name columns of the query around them.
+        MariaDB 10.11.19 and 11.8.9 crash on some that use a name both for a table and for an element of WITH.
         """
-        if unused := sorted(set().union(*self._unused)):
-            raise Forbidden(f"nothing uses {unused[0][:64]}, which WITH defines", rule="construct")
+        for with_ in self.withs:
+            with_.check()
+            for name in with_.places:
+                if loosely(name) in self._bare:
+                    raise Forbidden(f"{name[:64]} is a table here and a name of WITH there", rule="construct")
 
     def table(self, node: object) -> TableName:
         """The name of a real table, with the default schema. Raises Forbidden (rule table_name)."""
@@ -206,6 +178,8 @@ class Walk:
         bare = not node.args.get("db")
         if not (bare and table[1].upper() == "DUAL" and not node.this.args.get("quoted")):
             derived = bare and place.named is not None and place.named.knows(table[1])
+            if bare and not derived:
+                self._bare.add(loosely(table[1]))
             self._source(place, node.alias or table[1], None if derived else table)
         self.children(node, place, skip=("this", "db", "alias", "hints", "partition"))
 

@@ -98,7 +98,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "an unknown limit": (
         ROLE + "limits = {rate = 5}",
-        ["3: roles.a.limits.rate: a table of rate_per_second (a number over 0), burst (an integer from 1 to 1000000)"],
+        ["3: roles.a.limits.rate: a table of rate_per_second (a number from 0.001), burst (an integer from 1 to"],
     ),
     "a limit that is none": (
         ROLE + "[roles.a.limits]\nrate_per_second = 5\nmax_concurrent = 257",

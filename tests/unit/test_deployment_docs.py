@@ -1,0 +1,99 @@
+"""docs/operations.md about deploying: description, operator's files and firewall are as the code has them."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contract.inventory import MachineRole
+from deploy import cluster, firewall
+from deploy.deployment import SAMPLE_POLICY
+from deploy.engines import ndb
+from deploy.roles.files import Material
+
+ROOT = Path(__file__).parents[2]
+_PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+SECTION = _PAGE.partition("\n## Deploying to machines\n")[2].partition("\n## ")[0]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading."""
+    table = SECTION.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    assert lines, heading
+    return [[cell.strip("` ") for cell in cells] for cells in lines[1:]]
+
+
+TABLES = {
+    "The description, a TOML file": cluster.Cluster,
+    "The tables [machines.ROLE]": cluster.Group,
+    "The table [ndb]": cluster.Tarball,
+    "The table [edge]": cluster.Edge,
+}
+# Defaults that are told in words.
+WORDS = {
+    "machines": "seven",
+    "schemas": "rental",
+    "edge": "as below",
+    "size": "the provider's",
+}
+
+
+@pytest.mark.parametrize(("heading", "kind"), TABLES.items(), ids=TABLES.keys())
+def test_every_member_of_the_description_is_documented_with_its_default(
+    heading: str, kind: type[msgspec.Struct]
+) -> None:
+    shown = {
+        field.name: "must be given"
+        if field.required
+        else WORDS.get(field.name, "none" if field.default is None else str(field.default))
+        for field in msgspec.structs.fields(kind)
+    }
+    assert {cells[0]: cells[-1] for cells in rows(heading)} == shown
+
+
+def test_the_descriptions_words_for_defaults_are_true() -> None:
+    described = cluster.Cluster()
+    assert len(described.wanted()) == 7
+    assert described.schemas == ("rental",)
+    groups = msgspec.structs.asdict(described.machines)
+    assert {role for role, group in groups.items() if group.volume_gib == 20} == {"standalone", "manager", "data"}
+    assert {role: group.count for role, group in groups.items()} == {**dict.fromkeys(groups, 1), "data": 3}
+
+
+def test_the_example_is_a_description_that_is_taken() -> None:
+    example = SECTION.partition("### The description, a TOML file\n")[2].partition("\n| ")[0]
+    text = "\n".join(line.removeprefix("    ") for line in example.splitlines())
+    members = msgspec.toml.decode(text.replace('"..."', f'"{"0" * 64}"').encode())
+    assert cluster.checked(members).machines.data.count == 4
+
+
+def test_every_file_of_the_operator_is_documented_with_its_mode(tmp_path: Path) -> None:
+    material = Material(tmp_path / "demo", SAMPLE_POLICY)
+    material.make("demo")
+    there = {path.name: f"{path.stat().st_mode & 0o777:04o}" for path in material.directory.iterdir()}
+    told = {cells[0]: cells[-1] for cells in rows("The operator's files")}
+    told |= dict.fromkeys(re.findall(r"`(\w+\.pub)`", SECTION), "0644")
+    assert {name: mode for name, mode in there.items() if not name.startswith(".")}.items() <= told.items()
+    assert {material.host_keys.name, material.inventory.name, "description.json"} <= told.keys()
+
+
+@pytest.mark.parametrize("engine", ["galera", "ndb"])
+def test_the_firewalls_table_is_that_of_the_code(engine: str) -> None:
+    roles: frozenset[MachineRole] = frozenset({"standalone", "manager", "data", "proxy", "gatekeeper"})
+    told = {
+        (to, int(port), source)
+        for to, ports, sources, of in rows("Who reaches whom")
+        if of in {"both", engine}
+        for port in ports.split(", ")
+        for source in sources.split(", ")
+    }
+    assert told == {(rule.to, rule.port, rule.source) for rule in firewall.rules(engine, roles)}
+
+
+def test_the_memory_that_a_data_node_needs_is_told() -> None:
+    (least,) = re.findall(r"needs (\d+) MiB at least", SECTION)
+    with pytest.raises(ndb.NotEnoughMemory, match=f"needs {least} MiB"):
+        ndb.data_memory((int(least) - 1) << 20)
+    assert ndb.data_memory((int(least) + 1) << 20) > 0
