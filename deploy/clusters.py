@@ -37,7 +37,15 @@ FIRST_QUERY: Final = "SELECT film_id, title, rental_rate FROM film WHERE film_id
 # What machines get installed: the fleet's image has it downloaded, because the fleet may have no way out.
 _PACKAGES: Final = tuple(
     sorted(
-        {*galera.PACKAGES, *galera.NODE_PACKAGES, *tarball.PACKAGES, *proxy.PACKAGES, *gatekeeper.PACKAGES, "sysbench"}
+        {
+            *galera.PACKAGES,
+            *galera.NODE_PACKAGES,
+            *tarball.PACKAGES,
+            *proxy.PACKAGES,
+            *gatekeeper.PACKAGES,
+            "lsof",
+            "sysbench",
+        }
     )
 )
 _ENGINES: Final[dict[str, type[MachineEngine]]] = {"galera": Galera, "ndb": Ndb}

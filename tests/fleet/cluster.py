@@ -10,6 +10,7 @@ import fabric
 import paramiko
 
 from contract.inventory import MachineRole
+from deploy.clusters import fleet_recipe
 from deploy.firewall import Rule
 from deploy.providers import sshd
 from deploy.providers.fleet import Fleet, Settings
@@ -36,7 +37,7 @@ class Cluster:
         wanted = tuple(Wanted(name, role, size) for name, role in machines.items())
         self.key = paramiko.Ed25519Key.from_private_key(io.StringIO(key.private))
         self.order = Order(directory.name, wanted, RULES, key.public, directory)
-        self.settings = Settings(directory.name, directory, CACHE)
+        self.settings = Settings(directory.name, directory, CACHE, fleet_recipe())
         self.fleet = Fleet(self.settings)
         self.faults = Faults(self.fleet)
         self.said: list[str] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.clusters import fleet_recipe
 from deploy.providers.fleet import commands, image
-from deploy.providers.fleet.image import Recipe
 from tests.fleet import private
 from tests.fleet.cluster import CACHE, Cluster
 
@@ -63,7 +63,7 @@ def _missing() -> list[str]:
 def _run(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
     # The private place has no way out to Debian's packages.
     terminal = session.config.get_terminal_writer()
-    image.ensure(Recipe(), CACHE, lambda name, text: terminal.line(f"[{name}] {text}"))
+    image.ensure(fleet_recipe(), CACHE, lambda name, text: terminal.line(f"[{name}] {text}"))
     nodes = [item.nodeid for item in session.items if HERE in item.path.parents]
     return private.run(session.config, nodes)
 

@@ -150,8 +150,6 @@ def test_a_port_that_stays_held_is_given_up_and_said(monkeypatch: pytest.MonkeyP
     succession._bind(bind, "metrics")
     expected = (("no_metrics",), {"reason": "Address already in use"})
     assert [(call.args, call.kwargs) for call in said.calls] == [expected]
-        (("no_metrics",), {"reason": "Address already in use"})
-    ]
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[str]:
