@@ -138,12 +138,25 @@ def members(path: Path) -> dict[str, Any]:
 def checked(described: Mapping[str, Any], name: str = "the description") -> Cluster:
     """The cluster that the members describe. Raises ClusterError with all mistakes; `name` says where they stand."""
     try:
-        found = msgspec.convert(described, Cluster)
+        found = msgspec.convert(_with_defaults(described), Cluster)
     except msgspec.ValidationError as error:
         raise ClusterError(f"{name}: {error}") from None
     if mistakes := list(_mistakes(found)):
         raise ClusterError(f"{name}: " + "; ".join(mistakes))
     return found
+
+
+def _with_defaults(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members, where a role's table that gives some members has the role's defaults for the others."""
+    machines = described.get("machines")
+    if not isinstance(machines, Mapping):
+        return described
+    defaults = msgspec.to_builtins(Machines())
+    filled = {
+        role: {**defaults.get(role, {}), **group} if isinstance(group, Mapping) else group
+        for role, group in machines.items()
+    }
+    return {**described, "machines": filled}
 
 
 def check_name(name: str) -> str:

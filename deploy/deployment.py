@@ -18,7 +18,7 @@ from deploy import firewall, release, steps
 from deploy.cluster import Cluster
 from deploy.host import Access, Host, HostError
 from deploy.providers.interface import Order, Provider, ProviderError, Say
-from deploy.roles import database, edge, gatekeeper, node, proxy, service
+from deploy.roles import database, edge, gatekeeper, node, proxy, service, tarball
 from deploy.roles.engine import MachineEngine
 from deploy.roles.files import Material
 from deploy.secrets import WORLD_READABLE, write_file
@@ -79,8 +79,10 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 def deploy(deployment: Deployment) -> Site:
-    """Makes everything as described. Raises ProviderError, HostError, CommandFailed, KeyIsOpen."""
+    """Makes everything as described. Raises ProviderError, HostError, CommandFailed, KeyIsOpen, WrongChecksum."""
     material, say = deployment.material, deployment.say
+    if deployment.cluster.ndb:
+        tarball.check(deployment.cluster.ndb)  # before machines cost anything
     say(deployment.name, f"files: {', '.join(material.make(API_ROLE)) or 'unchanged'}")
     _machines(deployment)
     site = deployment.site()
@@ -132,7 +134,7 @@ def _proxies(deployment: Deployment, site: Site) -> None:
         steps.paths(host, service.directories("proxy"))
         site.report(host, "inventory", steps.paths(host, [proxy.inventory(listed)]))
         files = proxy.files(host, site.cluster.engine, deployment.material)
-        _run(site, host, built, steps.paths(host, files))
+        _run(site, host, built, files)
 
 
 def _gatekeepers(deployment: Deployment, site: Site) -> None:
@@ -142,7 +144,7 @@ def _gatekeepers(deployment: Deployment, site: Site) -> None:
     for host in site.of("gatekeeper"):
         steps.paths(host, service.directories("gatekeeper"))
         site.report(host, "policy and keys", steps.paths(host, gatekeeper.followed(deployment.material)))
-        _run(site, host, built, steps.paths(host, gatekeeper.files(host, proxies, deployment.material)))
+        _run(site, host, built, gatekeeper.files(host, proxies, deployment.material))
         site.report(host, "nginx", edge.install(host, site.cluster.edge, deployment.material))
 
 
@@ -152,11 +154,12 @@ def _prepare(site: Site, host: Host, packages: Sequence[str], built: release.Rel
     site.report(host, "release", (built.version,) if service.put(host, built, site.cache) else ())
 
 
-def _run(site: Site, host: Host, built: release.Release, changed: Sequence[str]) -> None:
+def _run(site: Site, host: Host, built: release.Release, files: Sequence[steps.Entry]) -> None:
     """Switches to the release, and sees to it that the service runs with it and with what it reads."""
-    switched = service.switch(host, built.version)
-    site.report(host, "settings", changed)
-    site.report(host, "service", service.run(host, built.service, changed=switched or bool(changed)))
+    service.switch(host, built.version)
+    site.report(host, "settings", steps.paths(host, files))
+    read = [entry.path for entry in files if isinstance(entry, steps.File)]
+    site.report(host, "service", service.run(host, built.service, read))
 
 
 @contextmanager

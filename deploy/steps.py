@@ -134,6 +134,21 @@ def account(host: Host, name: str, *, home: str, shell: str = "/usr/sbin/nologin
     return True
 
 
+def is_stale(host: Host, unit: str, read: Sequence[str]) -> bool:
+    """Whether the unit's running process started before one of these files, which it reads, was written or switched.
+
+    So a run that was cut off between a file and the restart is made up for by the next. False when nothing runs.
+    """
+    quoted = " ".join(map(shlex.quote, read))
+    told = host.sudo(
+        f"started=$(systemctl show --property ExecMainStartTimestamp --value {shlex.quote(unit)});"
+        f' systemctl is-active --quiet {shlex.quote(unit)} && [ -n "$started" ] || exit 0;'
+        f' started=$(date --date "$started" +%s);'
+        f' for path in {quoted}; do [ ! -e "$path" ] || [ "$(stat -c %Y -- "$path")" -le "$started" ] || echo y; done'
+    )
+    return "y" in told.split()
+
+
 def unit(host: Host, name: str, text: str, *, changed: bool = False) -> bool:
     """Sees to it that the systemd unit has this text, is enabled and runs; restarts it when that or `changed` asks it.
 

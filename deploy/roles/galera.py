@@ -42,11 +42,11 @@ class Galera:
 
     def install(self, site: Site, drained: Drained) -> None:
         """Packages and options everywhere, then a running group; a changed option restarts node after node."""
-        changed = on_each(site.servers, lambda host: self._configure(site, host))
-        on_each(site.of("standalone"), lambda host: self._run_standalone(site, host, changed=changed[host.name]))
+        on_each(site.servers, lambda host: self._configure(site, host))
+        on_each(site.of("standalone"), lambda host: self._run_standalone(site, host))
         self._form(site)
         for host in site.nodes:
-            if changed[host.name] and self._started_before(host):
+            if steps.is_stale(host, _UNIT, [_OPTIONS, _LIMITS]):
                 with drained(host):
                     self.restart(site, host)
 
@@ -163,8 +163,9 @@ class Galera:
             ("wsrep_provider_options", f'"{provider}"'),
         ]
 
-    def _run_standalone(self, site: Site, host: Host, *, changed: bool) -> None:
-        site.report(host, "server", steps.service(host, _UNIT, changed=changed))
+    def _run_standalone(self, site: Site, host: Host) -> None:
+        stale = steps.is_stale(host, _UNIT, [_OPTIONS, _LIMITS])
+        site.report(host, "server", steps.service(host, _UNIT, changed=stale))
         wait_for(host, _ANSWERS, timeout_s=60, what="an answer", unit=_UNIT)
 
     def _form(self, site: Site) -> None:
@@ -201,15 +202,6 @@ class Galera:
             timeout_s=_START_TIMEOUT_S,
         )
         return self._texts.recovered_position(printed)
-
-    def _started_before(self, host: Host) -> bool:
-        """Whether the running server started before its options were written."""
-        return bool(
-            host.sudo(
-                f"started=$(stat -c %Y /proc/$(systemctl show --property MainPID --value {_UNIT}));"
-                f' [ "$started" -ge "$(stat -c %Y {_OPTIONS})" ] || echo y'
-            ).strip()
-        )
 
     def _wait(self, host: Host) -> None:
         wait_for(host, _IS_READY, timeout_s=_JOIN_TIMEOUT_S, what="in step with the others", unit=_UNIT)

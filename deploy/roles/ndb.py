@@ -37,15 +37,13 @@ class Ndb:
         """The archive, certificates and options everywhere; then management server, data nodes and SQL nodes run."""
         assert site.cluster.ndb is not None, "cluster.checked() asks for it"
         tarball.check(site.cluster.ndb)
-        new = on_each(site.servers, lambda host: self._software(site, host))
+        on_each(site.servers, lambda host: self._software(site, host))
         on_each(site.servers, lambda host: self._files(site, host))
         ndb_tls.install(site)
-        changed = on_each(site.servers, lambda host: self._options(site, host))
-        # What a changed config.ini says, all data nodes must hear; what an SQL node's options say, itself alone.
-        configured = any(_CONFIG in paths for paths in changed.values())
-        self._management(site, changed=configured or new[site.of("manager")[0].name])
-        self._data_nodes(site, {name: configured or new[name] for name in new})
-        self._sql_nodes(site, {name: new[name] or _OPTIONS in changed[name] for name in new}, drained)
+        on_each(site.servers, lambda host: self._options(site, host))
+        self._management(site)
+        self._data_nodes(site)
+        self._sql_nodes(site, drained)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
@@ -110,13 +108,13 @@ class Ndb:
         self._restart_sql(host)
         site.say(host.name, "restarted and in step")
 
-    def _software(self, site: Site, host: Host) -> bool:
+    def _software(self, site: Site, host: Host) -> None:
         archive = site.cluster.ndb
         assert archive is not None
         site.report(host, "packages", steps.packages(host, tarball.PACKAGES))
         steps.account(host, _ACCOUNT, home="/nonexistent")
         site.report(host, "archive", (archive.sha256[:16],) if tarball.put(host, archive) else ())
-        return tarball.switch(host, archive)
+        tarball.switch(host, archive)
 
     def _files(self, site: Site, host: Host) -> None:
         """Directories, and the administrator's password: the machine's own, derived from the cluster's secret."""
@@ -134,7 +132,8 @@ class Ndb:
         ]
         site.report(host, "files", steps.paths(host, wanted))
 
-    def _options(self, site: Site, host: Host) -> tuple[str, ...]:
+    def _options(self, site: Site, host: Host) -> None:
+        """my.cnf everywhere, config.ini on every node: where the cluster's is newer than a process, it is restarted."""
         nodes = _nodes(site)
         size = resources(host)
         node = _node(host) if host.machine.role != "standalone" else None
@@ -145,7 +144,7 @@ class Ndb:
         wanted: list[steps.Entry] = [
             steps.File(_OPTIONS, options_text("mysqld", list(options.items())).encode(), "0640", f"root:{_ACCOUNT}")
         ]
-        if host.machine.role == "manager":
+        if node:
             smallest = [resources(other) for other in site.of("data")]
             text = ndb.config_ini(
                 nodes,
@@ -157,35 +156,36 @@ class Ndb:
             wanted.append(steps.File(_CONFIG, text.encode(), "0640", f"root:{_ACCOUNT}"))
         if ndb_units.write(host, manager):
             host.sudo("systemctl daemon-reload")
-        changed = steps.paths(host, wanted)
-        site.report(host, "options", changed)
-        return changed
+        site.report(host, "options", steps.paths(host, wanted))
 
-    def _management(self, site: Site, *, changed: bool) -> None:
+    def _management(self, site: Site) -> None:
         host = site.of("manager")[0]
-        site.report(host, "management server", steps.service(host, ndb_units.MANAGEMENT, changed=changed))
+        stale = _is_stale(host, ndb_units.MANAGEMENT, _CONFIG)
+        site.report(host, "management server", steps.service(host, ndb_units.MANAGEMENT, changed=stale))
         self._wait_for_management(site)
 
-    def _data_nodes(self, site: Site, changed: dict[str, bool]) -> None:
-        """Starts those that do not run, all at once; then, where something changed, restarts the others in turn."""
+    def _data_nodes(self, site: Site) -> None:
+        """Starts those that do not run, all at once; then restarts in turn those whose configuration is newer."""
         hosts = site.of("data")
         started = on_each(hosts, lambda host: steps.service(host, ndb_units.DATA_NODE))
         for host in hosts:
             self._wait_for_data_node(site, host)
         for host in hosts:
-            if changed[host.name] and not started[host.name]:
+            stale = _is_stale(host, ndb_units.DATA_NODE, _CONFIG)
+            if stale:
                 self._restart_data_node(site, host)
-            site.report(host, "data node", started[host.name] or changed[host.name])
+            site.report(host, "data node", started[host.name] or stale)
 
-    def _sql_nodes(self, site: Site, changed: dict[str, bool], drained: Drained) -> None:
+    def _sql_nodes(self, site: Site, drained: Drained) -> None:
         on_each(site.servers, lambda host: self._first_time(site, host))
         started = on_each(site.servers, lambda host: steps.service(host, ndb_units.SQL))
         on_each(site.servers, self._wait_for_sql)
         for host in site.servers:
-            if changed[host.name] and not started[host.name]:
+            stale = _is_stale(host, ndb_units.SQL, _OPTIONS)
+            if stale:
                 with drained(host):
                     self._restart_sql(host)
-            site.report(host, "sql node", started[host.name] or changed[host.name])
+            site.report(host, "sql node", started[host.name] or stale)
 
     def _first_time(self, site: Site, host: Host) -> None:
         """Makes the data directory, with a root that has its password from the first moment on."""
@@ -227,6 +227,10 @@ class Ndb:
 # What an SQL node that can serve answers with a digit other than 0.
 _SEES = 'SHOW GLOBAL STATUS LIKE "Ndb_number_of_ready_data_nodes"'
 _CONDITION: Final = {"standalone": "SELECT 1", "manager": _SEES, "data": _SEES}
+
+
+def _is_stale(host: Host, unit: str, options: str) -> bool:
+    return steps.is_stale(host, unit, [options, f"/etc/systemd/system/{unit}", f"{tarball.ROOT}/current"])
 
 
 def _management_client(site: Site) -> str:

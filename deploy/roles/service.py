@@ -8,7 +8,7 @@ A release is put beside the running one, so that it can be switched to, and back
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -176,10 +176,11 @@ WantedBy=multi-user.target
 """
 
 
-def run(host: Host, service: Service, *, changed: bool) -> tuple[str, ...]:
-    """Sees to it that the service runs, with what is on the disk when `changed`; what was done.
+def run(host: Host, service: Service, read: Iterable[str]) -> tuple[str, ...]:
+    """Sees to it that the service runs, with its current release and with these files as they are; what was done.
 
-    A running service is succeeded by a new process, which takes over the same socket, so that no request is refused.
+    Certificates don't count: each handshake looks at them. A running service is succeeded by a new process, which takes
+    over the same socket, so that no request is refused.
     """
     name = unit_name(service)
     if steps.paths(host, [steps.File(f"/etc/systemd/system/{name}", unit(service).encode())]):
@@ -187,7 +188,8 @@ def run(host: Host, service: Service, *, changed: bool) -> tuple[str, ...]:
         return ("restarted",) if steps.service(host, name, changed=True) else ()
     if steps.service(host, name):
         return ("started",)
-    if not changed:
+    files = [path for path in read if not path.endswith(".pem")]
+    if not steps.is_stale(host, name, [f"{ROOT}/current", *files]):
         return ()
     succeed(host, service)
     return ("succeeded by a new process",)

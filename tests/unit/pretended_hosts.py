@@ -46,6 +46,9 @@ class Pretended(Host):
         self.accounts: set[str] = set()
         self.units: dict[str, str] = {}
         self.complete: set[str] = set()
+        self._ticks = 0
+        self._changed_at: dict[str, int] = {}
+        self._started_at: dict[str, int] = {}
 
     def attempt(self, script: str, *, timeout_s: float = 120.0, given: bytes | BinaryIO = b"") -> Done:  # noqa: ARG002 - Host's
         content = given if isinstance(given, bytes) else given.read()
@@ -88,6 +91,22 @@ class Pretended(Host):
     def _link(self, words: str) -> None:
         target, path = words.split("; mv -fT -- ")
         self.links[path.split()[-1]] = target.split()[0]
+        self._changed_at[path.split()[-1]] = self._tick()
+
+    def _tick(self) -> int:
+        self._ticks += 1
+        return self._ticks
+
+    def _started(self, unit: str) -> None:
+        self.units[unit] = "enabled active"
+        self._started_at[unit] = self._tick()
+
+    def _stale(self, rest: str) -> str:
+        """For each file that was changed after the unit's start a line."""
+        unit = rest.partition(")")[0]
+        started = self._started_at.get(unit, self._ticks)
+        paths = shlex.split(rest.partition("for path in ")[2].partition("; do")[0])
+        return "".join("y\n" for path in paths if self._changed_at.get(path, 0) > started)
 
     def _looked(self, paths: list[str]) -> str:
         def told(path: str) -> str:
@@ -105,6 +124,7 @@ class Pretended(Host):
             owner, mode = words[words.index("chown") + 2], words[words.index("chmod") + 1]
             kind = "regular file" if given else "regular empty file"
             self.files[words[-1]] = (f"{kind}|{mode}|{owner}", given)
+            self._changed_at[words[-1]] = self._tick()
 
 
 # What scripts of this form are answered, or do. The first group is what the method takes.
@@ -127,8 +147,10 @@ _SCRIPTS: tuple[tuple[re.Pattern[str], Callable[[Pretended, str], str | None]], 
     (re.compile(r"systemctl is-enabled (\S+)"), lambda host, name: host.units.get(name, "disabled inactive")),
     (
         re.compile(r"systemctl --quiet enable (\S+) && systemctl (?:re)?start"),
-        lambda host, name: host.units.update({name: "enabled active"}),
+        lambda host, name: host._started(name),
     ),
+    (re.compile(r"systemctl restart (\S+)$"), lambda host, name: host._started(name)),
+    (re.compile(r"(?s)started=\$\(systemctl show .* --value (.*)"), lambda host, rest: host._stale(rest)),
 )
 
 

@@ -29,6 +29,11 @@ def test_seven_machines_stand_by_default() -> None:
     ]
 
 
+def test_a_role_that_gives_some_members_keeps_its_defaults_for_the_others() -> None:
+    data = checked({**GALERA, "machines": {"data": {"size": "4096"}}}).machines.data
+    assert (data.count, data.size, data.volume_gib) == (3, "4096", 20)
+
+
 def test_a_roles_only_machine_is_called_as_the_role_and_data_nodes_are_always_numbered() -> None:
     assert names("proxy", 1) == ("proxy",)
     assert names("proxy", 2) == ("proxy1", "proxy2")

@@ -90,7 +90,9 @@ def test_a_service_is_started_restarted_or_succeeded_as_little_as_is_needed(
             "regular file|0644|root:root",
             service.unit("proxy").encode(),
         )
-    assert service.run(host, "proxy", changed=changed) == done
+    host.answers["ExecMainStartTimestamp"] = "y\n" if changed else ""
+    assert service.run(host, "proxy", ["/etc/gatekeeper/proxy.toml", "/etc/gatekeeper/key.pem"]) == done
+    assert not [script for script in host.ran("ExecMainStartTimestamp") if "key.pem" in script]
     assert len(host.ran("systemctl reload gk-proxy")) == (done == ("succeeded by a new process",))
     assert len(host.ran("systemctl restart gk-proxy")) == (done == ("restarted",))
 
