@@ -37,7 +37,8 @@ class Login(msgspec.Struct, frozen=True):
     """Who connects: an account, and what its session is.
 
     `limited`: the server ends what takes longer than it may. `autocommit`: each statement is a transaction; without
-    it, rows that are changed are rolled back with the next reset. `more_modes`: besides SQL_MODE.
+    it, rows that are changed are rolled back with the next reset. `more_modes`: besides SQL_MODE. `plugin`: how
+    it proves who it is, whatever the server asks for.
     """
 
     user: str
@@ -46,6 +47,7 @@ class Login(msgspec.Struct, frozen=True):
     limited: bool = True
     autocommit: bool = True
     more_modes: tuple[str, ...] = ()
+    plugin: str = "mysql_native_password"
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, read_only={self.read_only}, password hidden)"
@@ -71,8 +73,6 @@ _CELLS_A_TURN = 2_000
 _CELL_BYTES = 64
 
 
-# What the accounts are made with, on MariaDB and on MySQL.
-_PLUGINS = frozenset({"", "mysql_native_password", "caching_sha2_password"})
 _HEADER_BYTES = 4
 _LARGEST_PACKET = (1 << 24) - 1
 # A row of 64 MiB: four times what the servers' max_allowed_packet lets through by default.
@@ -86,6 +86,7 @@ class _Driver(DriverConnection):
     password encrypted with its RSA key.
     """
 
+    plugin = ""  # what the account is made with
     _chunks = 0
 
     @property
@@ -104,10 +105,9 @@ class _Driver(DriverConnection):
         self._check_plugin(plugin_name.decode() if isinstance(plugin_name, bytes) else plugin_name)
         return super()._process_auth(plugin_name, *args)  # type: ignore[misc]
 
-    @staticmethod
-    def _check_plugin(name: str) -> None:
-        """Others would send the password in clear to whoever answers, and the server chooses."""
-        if name not in _PLUGINS:
+    def _check_plugin(self, name: str) -> None:
+        """With another the password could be sent in clear to whoever answers: the server chooses."""
+        if name != self.plugin:
             raise pymysql.OperationalError(2059, f"the server asks for the authentication plugin {name[:64]!r}")
 
     def _read_bytes(self, num_bytes: int) -> bytes:
@@ -144,7 +144,10 @@ class Connection:
             write_timeout=connect_timeout_s,
             ssl_disabled=True,  # the SSH tunnel encrypts
             program_name="gatekeeper-proxy",
+            defer_connect=True,
         )
+        driver.plugin = login.plugin
+        driver.connect()
         self._driver = driver
         self._database: str | None = None
         self._limited = login.limited

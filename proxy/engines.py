@@ -13,9 +13,9 @@ class Engine(msgspec.Struct, frozen=True):
     """`state_query` gives name and value rows; a node serves when each of `serving` has its value.
 
     `counted`: the names of two values; a node serves while the first is not 0, and its state is `first of second`.
-    `several_writers`: writes may go to any node when the preferred one is down. `ends_schema_changes`: DDL that takes
-    too long may be ended. `temporary`: errors after which the statement had no effect and may be run again; all others
-    are permanent.
+    `plugin`: how its accounts prove who they are. `several_writers`: writes may go to any node when the preferred
+    one is down. `ends_schema_changes`: DDL that takes too long may be ended. `temporary`: errors after which the
+    statement had no effect and may be run again; all others are permanent.
     """
 
     state_query: str | None
@@ -24,6 +24,7 @@ class Engine(msgspec.Struct, frozen=True):
     ends_schema_changes: bool
     temporary: frozenset[int]
     counted: tuple[str, str] | None = None
+    plugin: str = "mysql_native_password"
 
     def judge(self, status: Mapping[str, str]) -> tuple[bool, str]:
         """Whether a node with this status may be used, and its state in the engine's own words."""
@@ -81,6 +82,7 @@ ENGINES: dict[str, Engine] = {
         # A schema change goes to all SQL nodes, and holds the cluster's schema lock: it is left to end by itself.
         ends_schema_changes=False,
         temporary=_NDB,
+        plugin="caching_sha2_password",
         counted=("Ndb_number_of_ready_data_nodes", "Ndb_number_of_data_nodes"),
     ),
     "standalone": Engine(

@@ -192,7 +192,7 @@ def logins(accounts: Accounts, engine: Engine) -> Mapping[Runnable, Login]:
 
     NO_DIR_IN_CREATE: a table's files go nowhere else, whatever DATA DIRECTORY says.
     """
-    return {
+    by_effect: dict[Runnable, Login] = {
         "read": Login(accounts.reader_user, accounts.reader_password, read_only=True),
         "write": Login(accounts.writer_user, accounts.writer_password),
         "call": Login(accounts.caller_user, accounts.caller_password),
@@ -204,6 +204,7 @@ def logins(accounts: Accounts, engine: Engine) -> Mapping[Runnable, Login]:
             more_modes=("NO_DIR_IN_CREATE",),
         ),
     }
+    return {effect: msgspec.structs.replace(login, plugin=engine.plugin) for effect, login in by_effect.items()}
 
 
 def describe(error: Exception) -> str:

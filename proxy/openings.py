@@ -12,7 +12,7 @@ from typing import Final
 
 from contract.errors import Forbidden
 from contract.messages import Runnable
-from proxy.placeholders import unquoted
+from proxy.placeholders import has_executable, unquoted
 
 # White space, comments and parentheses before the first word. Executable comments and hints are no comments.
 _BEFORE = re.compile(
@@ -37,7 +37,7 @@ _DEFINED = re.compile(
 
 
 # A definition with a query in it (CREATE TABLE ... AS SELECT) runs what nothing ends: DDL has no limit at the server.
-_QUERY = re.compile(r"\b(?:SELECT|VALUES)\b", re.IGNORECASE)
+_QUERY = re.compile(r"(?<![A-Za-z_$\u0080-\U0010ffff])(?:SELECT|VALUES)(?![A-Za-z0-9_$])", re.IGNORECASE)
 
 
 def check(sql: str, effect: Runnable) -> None:
@@ -47,10 +47,13 @@ def check(sql: str, effect: Runnable) -> None:
     if word is None or word[0].upper() not in _OPENINGS[effect]:
         raise Forbidden(f"a statement of the effect {effect} does not begin like this", rule="opening")
     if effect == "schema":
-        _check_definition(unquoted(sql))
+        _check_definition(sql)
 
 
-def _check_definition(text: str) -> None:
+def _check_definition(sql: str) -> None:
+    if has_executable(sql):
+        raise Forbidden("a definition can't have a comment that some server executes", rule="opening")
+    text = unquoted(sql)
     if not _DEFINED.match(text):
         raise Forbidden("only tables and indexes can be defined", rule="opening")
     if _QUERY.search(text):

@@ -69,6 +69,11 @@ def _cut(query: str) -> Template:
 _remembered = lru_cache(maxsize=4096)(_cut)
 
 
+def has_executable(query: str) -> bool:
+    """Whether the query has a comment that some server executes."""
+    return any(match.lastgroup == "executable" for match in _TOKEN.finditer(query))
+
+
 def unquoted(query: str) -> str:
     """The query without its strings, quoted names, comments and placeholders."""
     return _TOKEN.sub(" ", query)

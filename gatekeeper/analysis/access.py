@@ -24,7 +24,8 @@ MAX_COLUMNS: Final = 4_000
 class Access(msgspec.Struct, frozen=True):
     """Tables as (schema, name), columns as (schema, table, column), "*" for all of a table.
 
-    `updates`: an INSERT that changes rows which are there already (ON DUPLICATE KEY UPDATE).
+    `updates`: an INSERT that changes rows which are there already (ON DUPLICATE KEY UPDATE). `resolved`: how often a
+    server resolves the part of the statement that it resolves most often.
     """
 
     reads: frozenset[TableName]
@@ -33,6 +34,7 @@ class Access(msgspec.Struct, frozen=True):
     columns_written: frozenset[Column]
     has_where: bool
     updates: bool = False
+    resolved: int = 1
 
 
 def access(tree: exp.Expr, schema: str | None) -> Access:
@@ -134,6 +136,7 @@ def _resolve(walk: Walk, written: Iterable[Mention], *, has_where: bool) -> Acce
         columns_read=_columns(mentions, tables),
         columns_written=columns_written,
         has_where=has_where,
+        resolved=max((with_.most() for with_ in walk.withs), default=1),
     )
 
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
 from gatekeeper.analysis.lexer import QUOTED, WORD, Token
-from gatekeeper.analysis.placed import is_placed
+from gatekeeper.analysis.placed import Places
 from gatekeeper.analysis.words import GRAMMAR, STRUCTURAL, words
 
 # Functions are judged by name, on tokens (functions.py); their classes are let through but for those that need no
@@ -100,10 +100,11 @@ def _check_group(node: exp.Expr) -> None:
 
 def _names(tokens: Sequence[Token]) -> Iterable[str]:
     """The names that must be found in the tree: quoted, or neither a function nor a word of the grammar in place."""
+    places = Places(tokens)
     for at, token in enumerate(tokens):
         if token.kind == QUOTED:
             yield token.text[1:-1].replace("``", "`").upper()
-        elif token.kind == WORD and not _opens(tokens, at) and not (token.word in GRAMMAR and is_placed(tokens, at)):
+        elif token.kind == WORD and not _opens(tokens, at) and not (token.word in GRAMMAR and places.is_placed(at)):
             yield token.text.upper()
 
 

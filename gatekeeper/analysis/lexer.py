@@ -63,6 +63,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # In a quoted name no character beyond U+FFFF can stand: MySQL takes each of them for "?", whatever it is.
+# 64 characters, each of which may be a doubled backtick. A longer name is none of a server's, and costs to compare.
+_LONGEST_QUOTED = 2 + 2 * 64
 # NUL and half characters stand for nothing in a statement, quoted or not; the rest of Unicode is welcome inside quotes.
 _NEVER = re.compile("[\x00\ud800-\udfff]")
 _BAD_DOT = re.compile(r"(?<![wq])\.|\.(?![wq*])|\.[wq]\.[wq]\.")
@@ -99,6 +101,8 @@ def _scan(text: str) -> list[Token]:
         if group in {"skip", "comment"}:
             continue
         value = match.group()
+        if group == QUOTED and len(value) > _LONGEST_QUOTED:
+            raise Forbidden("a name has 64 characters at most", rule="quote")
         if group == WORD:
             tokens.append(Token(WORD, value, "" if after_dot else value.upper()))
         elif group == "bad":

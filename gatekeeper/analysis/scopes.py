@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
 from gatekeeper.analysis.names import loosely
-from gatekeeper.analysis.withs import Named, With
+from gatekeeper.analysis.withs import MOST_RECURSIVE, Named, With
 
 TableName = tuple[str, str]
 
@@ -128,6 +128,8 @@ class Walk:
 
         MariaDB 10.11.19 and 11.8.9 crash on some that use a name both for a table and for an element of WITH.
         """
+        if sum(with_.recursive for with_ in self.withs) > MOST_RECURSIVE:
+            raise Forbidden("the statement is too large: a WITH uses itself too many times", rule="limit")
         for with_ in self.withs:
             with_.check()
             for name in with_.places:

@@ -91,7 +91,7 @@ def _check_only(only: Mapping[str, Sequence[str]], mentioned: Mapping[str, set[s
 
 
 def _refused(table: str, column: str, all_of_it: str, done: str) -> Forbidden:
-    what = all_of_it if column == ALL_COLUMNS else f"{table.partition('.')[2]}.{column}"
+    what = all_of_it if column == ALL_COLUMNS else f"{table.partition('.')[2]}.{column[:64]}"
     return Forbidden(f"the column may not be {done}: {what}", rule="column")
 
 

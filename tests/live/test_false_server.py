@@ -68,7 +68,7 @@ def login() -> Login:
     return Login("gk_reader", SECRET, read_only=True)
 
 
-@pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog", b"sha256_password"])
+@pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog", b"sha256_password", b"caching_sha2_password"])
 def test_a_server_that_asks_for_the_password_in_clear_is_not_told_it(plugin: bytes) -> None:
     def play(peer: Peer) -> None:
         peer.send(0, GREETING)

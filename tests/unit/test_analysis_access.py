@@ -222,6 +222,30 @@ def test_elements_of_with_that_multiply_in_one_another_are_refused() -> None:
         analyse(outer, "s")
 
 
+RESOLVED = {
+    "a recursion of many branches": "WITH RECURSIVE a AS (SELECT 1 n"
+    + " UNION SELECT x.n + 1 FROM a x WHERE x.n < 2" * 5
+    + ") SELECT 1 FROM a",
+    "recursions in a chain": "WITH RECURSIVE a0 AS (SELECT 1 n UNION SELECT n FROM a0)"
+    + "".join(f", a{at} AS (SELECT n FROM a{at - 1} UNION SELECT n FROM a{at})" for at in range(1, 5))
+    + " SELECT 1 FROM a4",
+    "a long element that is used often": "WITH a AS (SELECT 1 AS n FROM t WHERE "
+    + " AND ".join(["EXISTS(SELECT 1 FROM t)"] * 60)
+    + ") SELECT 1 FROM "
+    + ", ".join(f"a x{at}" for at in range(60)),
+    "a long list in an element that is used often": "WITH a AS (SELECT 1 AS n FROM t WHERE b IN ("
+    + ", ".join("1" * 9000)
+    + "))"
+    " SELECT 1 FROM a, a b, a c",
+}
+
+
+@pytest.mark.parametrize("text", RESOLVED.values(), ids=RESOLVED)
+def test_what_a_server_would_resolve_too_often_is_refused(text: str) -> None:
+    with pytest.raises(Forbidden, match="too large"):
+        analyse(text, "s")
+
+
 UPDATING = {
     "on duplicate key": ("INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2", {"insert", "update"}),
     "insert": ("INSERT INTO t (a) VALUES (1)", {"insert"}),

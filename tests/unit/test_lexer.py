@@ -101,3 +101,10 @@ def test_an_ordinary_text_is_read_as_the_server_reads_it(text: str, tokens: list
 
 def test_a_word_after_a_dot_and_a_quoted_one_are_no_keywords() -> None:
     assert [token.word for token in lex("from a.from `from`")] == ["FROM", "A", "", "", ""]
+
+
+def test_a_quoted_name_is_no_longer_than_a_servers() -> None:
+    assert len(lex(f"SELECT `{'x' * 64}`")) == 2
+    with pytest.raises(Forbidden) as refused:
+        lex(f"SELECT `{'x' * 129}`")
+    assert refused.value.rule == "quote"
