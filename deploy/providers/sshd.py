@@ -76,11 +76,7 @@ def known_host(address: str, port: int, public_key: str) -> str:
 
 
 def options(server: Server, port: int, user: str) -> str:
-    """The text of sshd_config. See sshd_config(5).
-
-    One session is let in, and gets /bin/false whatever it asks for: only when a session starts does sshd turn off the
-    delaying of small packets on the connection (proxy/tunnels/openssh.py tells more).
-    """
+    """The text of sshd_config. See sshd_config(5)."""
     directory = server.directory
     return f"""\
 ListenAddress {server.address}:{port}
@@ -98,8 +94,21 @@ LoginGraceTime 10
 MaxAuthTries 3
 MaxStartups 32:30:100
 
+{tunnel_only(server.address, server.mysql_port)}Compression no
+UseDNS no
+PrintMotd no
+"""
+
+
+def tunnel_only(address: str, port: int) -> str:
+    """The options that let an account forward to this port and do nothing else, one a line.
+
+    One session is let in, and gets /bin/false whatever it asks for: only when a session starts does sshd turn off the
+    delaying of small packets on the connection (proxy/tunnels/openssh.py tells more).
+    """
+    return f"""\
 AllowTcpForwarding local
-PermitOpen {server.address}:{server.mysql_port}
+PermitOpen {address}:{port}
 PermitListen none
 AllowStreamLocalForwarding no
 AllowAgentForwarding no
@@ -110,11 +119,7 @@ MaxSessions 1
 PermitTTY no
 PermitUserRC no
 ForceCommand /bin/false
-
 # A client that vanished without a word is dropped after 15 s.
 ClientAliveInterval 5
 ClientAliveCountMax 3
-Compression no
-UseDNS no
-PrintMotd no
 """

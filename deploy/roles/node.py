@@ -1,9 +1,11 @@
 """Every machine with an SQL server: the account that proxies tunnel as, and what sshd lets it do."""
 
+from textwrap import indent
 from typing import Final
 
 from deploy import steps
 from deploy.host import Host
+from deploy.providers.sshd import tunnel_only
 
 TUNNEL_ACCOUNT: Final = "gk-tunnel"
 _KEYS = "/etc/ssh/gk-tunnel.keys"
@@ -27,11 +29,7 @@ def tunnel(host: Host, public_key: str) -> list[str]:
 
 
 def options(mysql_port: int) -> str:
-    """The text of sshd's options. See sshd_config(5); a Match block ends with the included file.
-
-    One session is let in, and gets /bin/false whatever it asks for: only when a session starts does sshd turn off the
-    delaying of small packets on the connection (proxy/tunnels/openssh.py tells more).
-    """
+    """The text of sshd's options. See sshd_config(5); a Match block ends with the included file."""
     return f"""\
 PermitRootLogin no
 PasswordAuthentication no
@@ -42,19 +40,4 @@ UseDNS no
 Match User {TUNNEL_ACCOUNT}
     AuthenticationMethods publickey
     AuthorizedKeysFile {_KEYS}
-    AllowTcpForwarding local
-    PermitOpen 127.0.0.1:{mysql_port}
-    PermitListen none
-    AllowStreamLocalForwarding no
-    AllowAgentForwarding no
-    X11Forwarding no
-    PermitTunnel no
-    GatewayPorts no
-    MaxSessions 1
-    PermitTTY no
-    PermitUserRC no
-    ForceCommand /bin/false
-    # A client that vanished without a word is dropped after 15 s.
-    ClientAliveInterval 5
-    ClientAliveCountMax 3
-"""
+{indent(tunnel_only("127.0.0.1", mysql_port), "    ")}"""
