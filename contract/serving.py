@@ -14,16 +14,17 @@ from typing import Any
 import gevent
 import msgspec
 import structlog
-from gevent.local import local
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gunicorn.http import errors
+from gunicorn.http import errors, get_parser
 from gunicorn.sock import ssl_context
+from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 
+from contract import plain
 from contract.errors import PROBLEM_MEDIA_TYPE, BadRequest, GatekeeperError, InternalError, TooLarge
 from contract.idle import DRAINED_AFTER_S, KEPT_S
-from contract.waiting import Wait
+from contract.waiting import Idle, Wait
 
 log = structlog.get_logger()
 
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
 PEER_TIMEOUT_S = 10.0
+# How long the body of a plain request may take to follow its head, before gunicorn reads on, with the times above.
+_BODY_FOLLOWS_S = 1.0
 # For the answer to what is no request, and for the rest of it to come in: closing with unread bytes would make the
 # kernel reset the connection, and the answer would be lost.
 _LAST_WORDS_TIMEOUT_S = 1.0
@@ -56,7 +59,9 @@ HTTP_OPTIONS: dict[str, Any] = {
     "graceful_timeout": GRACEFUL_TIMEOUT_S,
 }
 
-# How often a worker says that it lives, and looks whether it may end.
+# What is received at once: a plain request's head, and the body of nearly every one.
+_RECEIVED_BYTES = 64 << 10
+# How often a worker says that it lives, and looks which connections were idle for too long, and whether it may end.
 _REST_S = 0.25
 # What gunicorn counts among the mistakes of a request and is none of the peer's.
 _OURS = (
@@ -76,6 +81,9 @@ _STATUS: tuple[tuple[type[Exception], int, type[GatekeeperError]], ...] = (
 class Worker(GeventWorker):
     """gunicorn's gevent worker, with limits for slow peers, and problems for what can't be read as a request.
 
+    Plain requests (contract/plain.py) are handed to the application's own handler for them, `extensions["plain"]`; from
+    a connection's first other request on, gunicorn reads it, and its WSGI application answers.
+
     Told to end by SIGTERM it drains: it takes no new connections, answers the requests that come on those that stand,
     each with `Connection: close`, and closes one that is idle only when no client of ours would send on it any more
     (contract/idle.py). SIGINT and SIGQUIT end it at once.
@@ -83,7 +91,7 @@ class Worker(GeventWorker):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._of_this_greenlet = local()
+        self._idle = Idle()
         self._waits: set[Wait] = set()
         self._tls: ssl.SSLContext | None = None
 
@@ -119,7 +127,12 @@ class Worker(GeventWorker):
 
     def _rest(self) -> None:
         self.notify()
+        self._idle.end(self._idle_s)
         gevent.sleep(_REST_S)
+
+    @property
+    def _idle_s(self) -> float:
+        return float(self.cfg.keepalive) if self.alive else DRAINED_AFTER_S
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begins to drain, on SIGTERM."""
@@ -131,16 +144,69 @@ class Worker(GeventWorker):
             wait.limit(DRAINED_AFTER_S)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serves a connection."""
+        """Serves a connection: its plain requests, and then, where another kind comes, all by gunicorn's parser."""
         if self._tls is not None:
             client = self._tls.wrap_socket(client, server_side=True)
-        self._of_this_greenlet.client = client
-        super().handle(listener, client, addr)
+        try:
+            if begun := self._serve_plain(client, addr):
+                self._serve(listener, client, addr, begun)
+        except (ConnectionError, TimeoutError, ssl.SSLError):
+            pass  # the peer is gone, or too slow
+        except OSError as error:
+            log.error("unhandled", exc_info=error)
+        finally:
+            close(client)
 
-    def timeout_ctx(self) -> Any:
-        """What gunicorn waits for the next request within; it closes the connection when none has come."""
-        idle_s = self.cfg.keepalive if self.alive else DRAINED_AFTER_S
-        return Wait(self._of_this_greenlet.client, idle_s, HEAD_TIMEOUT_S, self._waits)
+    def _serve_plain(self, client: Any, addr: Any) -> bytes:
+        """Answers plain requests; returns the first bytes of one that is not, or none when the connection is over."""
+        handler: plain.Handler | None = getattr(self.wsgi, "extensions", {}).get("plain")
+        while begun := self._idle.receive(client, _RECEIVED_BYTES):
+            head = plain.head_of(begun) if handler else None
+            if handler is None or head is None:
+                return begun
+            begun = _completed(client, begun, head.end)
+            if len(begun) != head.end:
+                return begun
+            request_id = plain.request_id_of(head.headers.get("x-request-id"))
+            request = plain.Request(request_id, head.headers, begun[head.start :], addr[0] if addr else "", client)
+            if not self._answer(client, plain.answered(handler, request)):
+                break
+        return b""
+
+    def _answer(self, client: Any, answer: plain.Answer) -> bool:
+        """Sends an answer; whether the connection stays. Raises OSError, TimeoutError for a peer that does not read."""
+        goes_on = self.alive
+        client.settimeout(PEER_TIMEOUT_S)
+        try:
+            for piece in plain.encoded(answer, last=not goes_on):
+                client.sendall(piece)
+        except GatekeeperError:  # a body that broke off: the peer must see that it is not whole
+            return False
+        finally:
+            answer.close()
+            client.settimeout(None)
+        return goes_on
+
+    def _serve(self, listener: Any, client: Any, addr: Any, begun: bytes) -> None:
+        """Answers requests as gunicorn's AsyncWorker.handle does, the first of which has begun already."""
+        request = None
+        try:
+            parser = get_parser(self.cfg, client, addr)
+            parser.unreader.unread(begun)
+            while True:
+                request = None
+                with Wait(client, self._idle_s, HEAD_TIMEOUT_S, self._waits, begun=bool(begun)):
+                    request = next(parser)
+                if request is None:
+                    return
+                begun = b""
+                self.handle_request(listener.getsockname(), request, client, addr)
+        except (errors.NoMoreData, StopIteration):
+            return
+        except OSError:
+            raise
+        except BaseException as error:
+            self.handle_error(request, client, addr, error)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Serves one request; a peer that does not go on in time is disconnected."""
@@ -221,6 +287,17 @@ class _TimedReader:
                 return data
         except errors.ParseException:  # whose text may hold some of the body
             raise BrokenPipeError(errno.EPIPE, "the body can't be read") from None
+
+
+def _completed(client: Any, begun: bytes, end: int) -> bytes:
+    """What was received, and what follows of it at once, up to `end` bytes in all. Raises OSError."""
+    if len(begun) >= end:
+        return begun
+    received = bytearray(begun)
+    with _moment(_BODY_FOLLOWS_S):
+        while len(received) < end and (more := client.recv(end - len(received))):
+            received += more
+    return bytes(received)
 
 
 def _say_last(client: Any, answer: bytes) -> None:

@@ -1,23 +1,19 @@
 """How messages cross HTTP, the same at every service: request ids, bodies, problem details, the peer's role."""
 
-import re
-import secrets
 import ssl
 import weakref
 from collections.abc import Collection
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
+from contract import plain
 from contract.errors import (
-    PROBLEM_MEDIA_TYPE,
     BadRequest,
     Forbidden,
     GatekeeperError,
-    InternalError,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
@@ -25,20 +21,16 @@ from contract.errors import (
     UnsupportedMediaType,
 )
 from contract.messages import MAX_BODY_BYTES, decode
+from contract.plain import JSON
 from contract.roles import roles_of
-
-log = structlog.get_logger()
 
 REQUEST_ID_HEADER = "X-Request-ID"
 NODE_HEADER = "X-Gatekeeper-Node"
-CODE_HEADER = "X-Gatekeeper-Code"  # of a problem; between the services only
 
-JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 MEDIA_TYPES = (JSON, NDJSON, CSV)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HTTP_ERRORS: dict[int, type[GatekeeperError]] = {
     404: NotFound,
     405: MethodNotAllowed,
@@ -57,7 +49,6 @@ class _PeerSocket(Protocol):
 def install(app: Flask) -> None:
     """Gives the app request ids, the limit on bodies, `/healthz`, and problem details for every error."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.before_request(_take_request_id)
     app.after_request(_return_request_id)
     app.register_error_handler(Exception, _answer_error)
     app.add_url_rule("/healthz", "healthz", lambda: Response("ok\n", mimetype="text/plain"))
@@ -65,17 +56,16 @@ def install(app: Flask) -> None:
 
 def require_roles(app: Flask, accepted: Collection[str]) -> None:
     """Answers 403 to a peer whose verified certificate carries none of the accepted roles (contract/roles.py)."""
-
-    def check() -> None:
-        if not peer_roles().intersection(accepted):
-            raise Forbidden(f"this service accepts {', '.join(sorted(accepted))} certificates only", rule="peer_role")
-
-    app.before_request(check)
+    app.before_request(lambda: check_roles(request.environ.get("gunicorn.socket"), accepted))
 
 
-def peer_roles() -> frozenset[str]:
-    """The roles in the certificate of the connection's peer, verified by TLS; none without one."""
-    sock: _PeerSocket | None = request.environ.get("gunicorn.socket")
+def check_roles(sock: _PeerSocket | None, accepted: Collection[str]) -> None:
+    """Raises Forbidden where the connection's peer has shown no certificate, verified by TLS, with an accepted role."""
+    if not _roles_of_peer(sock).intersection(accepted):
+        raise Forbidden(f"this service accepts {', '.join(sorted(accepted))} certificates only", rule="peer_role")
+
+
+def _roles_of_peer(sock: _PeerSocket | None) -> frozenset[str]:
     if not isinstance(sock, ssl.SSLSocket):
         return frozenset()
     roles = _peer_roles.get(sock)
@@ -121,14 +111,10 @@ def json_response(message: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(message), status, content_type="application/json")
 
 
-def problem_response(error: GatekeeperError) -> Response:
-    """The error as application/problem+json (RFC 9457), with Retry-After where the error has one."""
-    response = Response(msgspec.json.encode(error.problem(request_id())), error.status, content_type=PROBLEM_MEDIA_TYPE)
-    response.headers[CODE_HEADER] = error.code
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+def response_to(answer: plain.Answer) -> Response:
+    """The answer as Flask's response, which ends it."""
+    response = Response(answer.body, answer.status, headers=dict(answer.headers))
+    response.call_on_close(answer.close)
     return response
 
 
@@ -136,14 +122,8 @@ def request_id() -> str:
     """The id of the request being answered: the caller's X-Request-ID where it is well formed, else a new one."""
     known: str | None = g.get("request_id")
     if known is None:
-        known = g.request_id = secrets.token_hex(8)
+        known = g.request_id = plain.request_id_of(request.headers.get(REQUEST_ID_HEADER))
     return known
-
-
-def _take_request_id() -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    if _REQUEST_ID.fullmatch(given):
-        g.request_id = given
 
 
 def _return_request_id(response: Response) -> Response:
@@ -153,14 +133,17 @@ def _return_request_id(response: Response) -> Response:
 
 def _answer_error(error: Exception) -> Response:
     if isinstance(error, GatekeeperError):
-        return problem_response(error)
+        return _problem(error)
     if isinstance(error, ClientDisconnected):
-        return problem_response(BadRequest("the body did not come, whole and in time"))
+        return _problem(BadRequest("the body did not come, whole and in time"))
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         kind = _HTTP_ERRORS.get(error.code, BadRequest)
-        response = problem_response(kind(error.description or error.name))
+        response = _problem(kind(error.description or error.name))
         if isinstance(valid := getattr(error, "valid_methods", None), list):
             response.headers["Allow"] = ", ".join(sorted(valid))
         return response
-    log.error("unhandled", request_id=request_id(), exc_info=error)
-    return problem_response(InternalError("an internal error; the log has it under the request id", outcome="unknown"))
+    return response_to(plain.unexpected(error, request_id()))
+
+
+def _problem(error: GatekeeperError) -> Response:
+    return response_to(plain.problem(error, request_id()))

@@ -9,26 +9,26 @@ import structlog
 from flask import Flask, Response, request
 
 from contract import logs, settings, web
-from contract.errors import BadRequest, GatekeeperError, Unavailable
+from contract.errors import BadRequest, Unavailable
 from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
 from contract.watched import SETTLED_S, Watched
 from gatekeeper import policy
 from gatekeeper.audit import AuditLog
-from gatekeeper.entrance import Entrance
-from gatekeeper.gate import Gate, Passage
+from gatekeeper.endpoint import Endpoint
+from gatekeeper.entrance import Caller, Entrance
+from gatekeeper.gate import Asking, Gate
 from gatekeeper.guesses import Guesses
 from gatekeeper.judge import Judge
 from gatekeeper.keys import KeyStore
 from gatekeeper.rates import Rates
 from gatekeeper.recording import Recorder
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Proxies, Reply, Upstream
+from gatekeeper.upstream import Proxies, Upstream
 
 log = structlog.get_logger()
 
 _READY_FOR_S = 1.0
-_PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
 
 
 def create_app(config: Settings | None = None, upstream: Upstream | None = None) -> Flask:
@@ -43,7 +43,9 @@ def create_app(config: Settings | None = None, upstream: Upstream | None = None)
     proxies = upstream or Proxies(config)
     judges = Watched("policy", Path(config.policy), lambda path: _judge(path, config), settled_s=SETTLED_S)
     entrance = _entrance(config)
-    _add_endpoint(app, Gate(entrance, judges, _audit_log(config), _recorder(config)), proxies)
+    endpoint = Endpoint(Gate(entrance, judges, _audit_log(config), _recorder(config)), proxies)
+    app.extensions["plain"] = endpoint.answer_plain
+    _add_endpoint(app, endpoint)
     _add_state(app, entrance, judges, proxies)
     return app
 
@@ -74,40 +76,18 @@ def _audit_log(config: Settings) -> AuditLog | None:
     return AuditLog(Path(config.audit), name=config.name, most_bytes=config.audit_file_bytes)
 
 
-def _add_endpoint(app: Flask, gate: Gate, upstream: Upstream) -> None:
+def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
     @app.post("/endpoint")
     def post_endpoint() -> Response:
-        return passed(_body, read_only=False)
+        return answered(_body, read_only=False)
 
     @app.get("/endpoint")
     def get_endpoint() -> Response:
-        return passed(_query, read_only=True)
+        return answered(_query, read_only=True)
 
-    def passed(read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
-        passage = Passage()
-        try:
-            response = answered(passage, read, read_only=read_only)
-        except BaseException:
-            passage.leave()
-            raise
-        response.call_on_close(passage.leave)
-        return response
-
-    def answered(passage: Passage, read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
-        try:
-            forwarded = gate.admit(passage, read, read_only=read_only)
-            reply = upstream.post(
-                msgspec.json.encode(forwarded),
-                request_id=web.request_id(),
-                accept=passage.accept,
-                timeout_ms=forwarded.timeout_ms,
-                is_read=forwarded.effect == "read",
-            )
-        except GatekeeperError as error:
-            passage.log(error.status, code=error.code, rule=error.rule)
-            raise
-        passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(web.CODE_HEADER))
-        return _answer(reply)
+    def answered(read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
+        asking = Asking(web.request_id(), _caller(), web.negotiated, read, read_only)
+        return web.response_to(endpoint.answer(asking))
 
 
 def _add_state(app: Flask, entrance: Entrance, judges: Watched[Judge], upstream: Upstream) -> None:
@@ -115,7 +95,7 @@ def _add_state(app: Flask, entrance: Entrance, judges: Watched[Judge], upstream:
 
     @app.get("/nodes")
     def nodes() -> Response:
-        key = entrance.authenticate()
+        key = entrance.authenticate(_caller())
         judge = judges.current()
         leave = entrance.take(key, judge.limits(key.role))
         try:
@@ -167,9 +147,6 @@ def _query() -> EndpointRequest:
     )
 
 
-def _answer(reply: Reply) -> Response:
-    response = Response(reply.body, reply.status)
-    for name in _PASSED_ON:
-        if (value := reply.headers.get(name)) is not None:
-            response.headers[name] = value
-    return response
+def _caller() -> Caller:
+    headers = request.headers
+    return Caller(headers.get("Authorization"), request.remote_addr or "", headers.get("X-Forwarded-For", ""))

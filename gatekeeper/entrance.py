@@ -2,12 +2,20 @@
 
 from collections.abc import Callable
 
-from flask import request
+import msgspec
 
 from contract.errors import Unauthenticated
 from gatekeeper.guesses import Guesses, network_of
 from gatekeeper.keys import Key, KeyStore
 from gatekeeper.rates import Budget, Limits, Rates
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, as the request says it: its Authorization, the peer's address, and its X-Forwarded-For."""
+
+    authorization: str | None
+    peer: str
+    forwarded_for: str
 
 
 class Entrance:
@@ -19,12 +27,12 @@ class Entrance:
         self._rates = rates
         self._trusted_proxy = trusted_proxy
 
-    def authenticate(self) -> Key:
-        """The key of the request. Raises Unauthenticated, or RateLimited where too many others have been before."""
+    def authenticate(self, caller: Caller) -> Key:
+        """The key of a request. Raises Unauthenticated, or RateLimited where too many others have been before."""
         try:
-            return self._keys.authenticate(request.headers.get("Authorization"))
+            return self._keys.authenticate(caller.authorization)
         except Unauthenticated:
-            self._guesses.count(network_of(request.environ, self._trusted_proxy))
+            self._guesses.count(network_of(caller.peer, caller.forwarded_for, self._trusted_proxy))
             raise
 
     def take(self, key: Key, shared: Limits) -> Callable[[], None]:

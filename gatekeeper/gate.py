@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 import structlog
 
-from contract import web
 from contract.errors import BadRequest, Forbidden, GatekeeperError
 from contract.implementations import canonical
 from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, ProxyRequest
+from contract.plain import JSON
 from contract.watched import Watched
 from gatekeeper import guesses, metrics
 from gatekeeper.audit import AuditLog, Entry
-from gatekeeper.entrance import Entrance
+from gatekeeper.entrance import Caller, Entrance
 from gatekeeper.judge import Judge, Judged, Refusal, Verdict
 from gatekeeper.keys import Key
 from gatekeeper.policy import Role
@@ -25,16 +26,30 @@ log = structlog.get_logger()
 _MOST_DETAIL = 500
 
 
+class Asking(msgspec.Struct, frozen=True):
+    """A request, whichever way it came. `accept` gives the media type of the answer and `read` the message in it.
+
+    Both raise GatekeeperError. `read_only`: what it asks for may change nothing.
+    """
+
+    request_id: str
+    caller: Caller
+    accept: Callable[[], str]
+    read: Callable[[], EndpointRequest]
+    read_only: bool
+
+
 class Passage:
     """One request's way through the gatekeeper, and what the log says of it. Never the key, never parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
         self.key: Key | None = None
         self.judged: Judged | None = None
         self.verdict: Literal["allowed", "refused", "reported"] = "refused"
         self.reported: Refusal | None = None  # what the policy has against a request that passes in report-only mode
         self.implementation: str | None = None
-        self.accept = web.JSON
+        self.accept = JSON
         self.leave: Callable[[], None] = lambda: None  # gives the place among the key's requests back
         self._started = time.perf_counter()
 
@@ -46,7 +61,7 @@ class Passage:
             return  # one line a second is written for all of them
         log.info(
             "request",
-            request_id=web.request_id(),
+            request_id=self.request_id,
             key=self.key.name if self.key else None,
             implementation=self.implementation,
             digest=self.judged.digest if self.judged else None,
@@ -64,7 +79,7 @@ class Passage:
         judged, reported = self.judged, self.reported
         analysis = judged.analysis if judged else None
         return Entry(
-            request_id=web.request_id(),
+            request_id=self.request_id,
             key=key.name,
             role=key.role,
             verdict=self.verdict,
@@ -96,19 +111,19 @@ class Gate:
         self._audit = audit
         self._recorder = recorder
 
-    def admit(self, passage: Passage, read: Callable[[], EndpointRequest], *, read_only: bool) -> ProxyRequest:
+    def admit(self, passage: Passage, asking: Asking) -> ProxyRequest:
         """The request as it is to be forwarded. Raises GatekeeperError for one that is not.
 
         One over the key's limits is not read, let alone judged, and leaves no line in the audit log. Whatever comes
         of it, `passage.leave` must be called when the request has been answered.
         """
-        key = passage.key = self._entrance.authenticate()
+        key = passage.key = self._entrance.authenticate(asking.caller)
         judge = self._judges.current()
         passage.leave = self._entrance.take(key, judge.limits(key.role))
         try:
-            passage.accept = web.negotiated()
-            message = read()
-            verdict = self._judged(passage, judge, key.role, message, read_only=read_only)
+            passage.accept = asking.accept()
+            message = asking.read()
+            verdict = self._judged(passage, judge, key.role, message, read_only=asking.read_only)
         except GatekeeperError as error:
             self._write(passage, key, error)
             raise

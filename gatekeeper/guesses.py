@@ -10,10 +10,10 @@ import math
 import os
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -74,14 +74,13 @@ class Guesses:
         return wait_s, refused if is_time else 0
 
 
-def network_of(environ: Mapping[str, Any], trusted_proxy: str | None) -> str:
-    """Where a WSGI request comes from: an IPv4 address, or an IPv6 network of 64 bits, which one client has whole.
+def network_of(peer: str, forwarded_for: str, trusted_proxy: str | None) -> str:
+    """Where a request comes from: an IPv4 address, or an IPv6 network of 64 bits, which one client has whole.
 
     From the trusted proxy, the last entry of X-Forwarded-For, which is the proxy's own; what stands before it, and the
     header from anybody else, is what the client says.
     """
-    peer = environ.get("REMOTE_ADDR", "")
-    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() if peer == trusted_proxy else ""
+    forwarded = forwarded_for.rpartition(",")[2].strip() if peer == trusted_proxy else ""
     address = _address(forwarded) or _address(peer)
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))

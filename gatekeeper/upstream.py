@@ -5,22 +5,16 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from functools import cache
+from typing import Protocol
 
 import msgspec
-import requests
 import structlog
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-from urllib3.response import HTTPResponse
-from urllib3.util.ssl_match_hostname import CertificateError
 
-from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed, causes
-from contract.idle import REUSED_WITHIN_S
-from contract.roles import dns_name
+from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
 from contract.settings import Tls
+from contract.tls import Following
+from gatekeeper.exchange import Answering, Context, Exchanges, Lost, NotConnected
 from gatekeeper.settings import Settings
 
 log = structlog.get_logger()
@@ -29,13 +23,12 @@ log = structlog.get_logger()
 _LEFT_OUT_S = 1.0
 # The proxy answers at the deadline; this is for its answer's way.
 _GRACE_S = 1.0
-_CHUNK_BYTES = 32 << 10
 # How long a certificate and a key may be two that do not belong together.
 _REPLACED_WITHIN_S = 3.0
-# What ends an exchange before it begins: no connection, or not to a proxy.
-_UNSENT = (ConnectTimeoutError, NewConnectionError, CertificateError, ssl.SSLCertVerificationError)
-# A larger body is passed on in chunks.
+# A larger body is passed on in pieces.
 _MOST_HELD_BYTES = 256 << 10
+# A longer one is no answer to a question about a proxy's state.
+_MOST_STATE_BYTES = 4 << 20
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -59,35 +52,37 @@ class Upstream(Protocol):
 
 
 class _Proxy:
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, context: Context | None) -> None:
         self.url = url
         self.in_flight = 0
         self.left_out_until = 0.0
-        self.session = _session(url, settings)
-        # Prepared once and copied: preparing is a third of what an exchange costs this side.
-        self.prepared = self.session.prepare_request(requests.Request("POST", f"{url}/endpoint"))
+        self.exchanges = Exchanges(url, context)
 
 
 class Proxies:
-    """The deployment's proxies, each with its own pool of connections."""
+    """The deployment's proxies, each with its own connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self._proxies = [_Proxy(url, settings) for url in settings.proxies]
+        context = _context(settings.tls)
+        self._proxies = [_Proxy(url, context) for url in settings.proxies]
         self._connect_timeout_s = settings.connect_timeout_ms / 1000
         self._most_in_flight = settings.connections_per_proxy
         self._lock = threading.Lock()
 
     def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
         """Sends a judged request to the least busy proxy, and to another where that is safe. Raises GatekeeperError."""
-        headers = {"Content-Type": "application/json", "X-Request-ID": request_id, "Accept": accept}
+        start = (
+            "POST /endpoint HTTP/1.1\r\nContent-Type: application/json\r\n"
+            f"Accept: {accept}\r\nX-Request-ID: {request_id}\r\n"
+        )
         deadline = time.monotonic() + timeout_ms / 1000 + _GRACE_S
         tried: list[_Proxy] = []
         while True:
             proxy = self._take(tried)
             try:
-                return self._send(proxy, body, headers, deadline)
-            except requests.RequestException as error:
-                failure = _failure(error, is_read=is_read, in_time=time.monotonic() < deadline)
+                return self._send(proxy, start, body, deadline)
+            except (NotConnected, Lost, TimeoutError) as error:
+                failure = _failure(error, is_read=is_read)
                 log.warning("proxy_failed", request_id=request_id, proxy=proxy.url, reason=type(error).__name__)
                 proxy.left_out_until = time.monotonic() + _LEFT_OUT_S
                 tried.append(proxy)
@@ -98,11 +93,22 @@ class Proxies:
         """The bodies of those proxies that answer a GET."""
         bodies = []
         for proxy in self._proxies:
-            with contextlib.suppress(requests.RequestException):
-                response = proxy.session.get(proxy.url + path, timeout=self._connect_timeout_s)
-                if response.ok:
-                    bodies.append(response.content)
+            with contextlib.suppress(NotConnected, Lost, TimeoutError):
+                bodies += self._got(proxy, path)
         return bodies
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        for proxy in self._proxies:
+            proxy.exchanges.close()
+
+    def _got(self, proxy: _Proxy, path: str) -> list[bytes]:
+        deadline = time.monotonic() + self._connect_timeout_s
+        start = f"GET {path} HTTP/1.1\r\nAccept: */*\r\n"
+        answering = proxy.exchanges.ask(start, b"", connect_within_s=self._connect_timeout_s, deadline=deadline)
+        with contextlib.closing(answering):
+            body = _whole(answering, _MOST_STATE_BYTES)
+        return [body] if answering.status == 200 else []
 
     def _take(self, tried: Sequence[_Proxy]) -> _Proxy:
         now = time.monotonic()
@@ -118,24 +124,22 @@ class Proxies:
         with self._lock:
             proxy.in_flight -= 1
 
-    def _send(self, proxy: _Proxy, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
+    def _send(self, proxy: _Proxy, start: str, body: bytes, deadline: float) -> Reply:
         left_s = max(0.001, deadline - time.monotonic())
         held = Chunks(lambda: self._give_back(proxy))
         try:
-            request = proxy.prepared.copy()
-            request.headers.update(headers)
-            request.prepare_body(body, files=None)
-            timeout = (min(self._connect_timeout_s, left_s), left_s)
-            held.response = proxy.session.send(request, stream=True, timeout=timeout, allow_redirects=False)
-            length = held.response.headers.get("Content-Length", "")
+            connect_within_s = min(self._connect_timeout_s, left_s)
+            answering = proxy.exchanges.ask(start, body, connect_within_s=connect_within_s, deadline=deadline)
+            held.answering = answering
+            length = answering.headers.get("Content-Length", "")
             if not length.isdigit() or int(length) > _MOST_HELD_BYTES:
-                return Reply(held.response.status_code, held.response.headers, held)
-            content = held.response.content
+                return Reply(answering.status, answering.headers, held)
+            content = _whole(answering, _MOST_HELD_BYTES)
         except BaseException:
             held.close()
             raise
         held.close()
-        return Reply(held.response.status_code, held.response.headers, content)
+        return Reply(answering.status, answering.headers, content)
 
 
 class Chunks:
@@ -144,13 +148,13 @@ class Chunks:
     def __init__(self, give_back: Callable[[], None]) -> None:
         self._give_back = give_back
         self._open = True
-        self.response: requests.Response | None = None
+        self.answering: Answering | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        assert self.response is not None
+        assert self.answering is not None
         try:
-            yield from self.response.raw.stream(_CHUNK_BYTES, decode_content=False)
-        except HTTPError as error:
+            yield from self.answering.pieces()
+        except (Lost, TimeoutError) as error:
             raise UpstreamFailed("the answer broke off", outcome="unknown") from error
         finally:
             self.close()
@@ -160,94 +164,49 @@ class Chunks:
         if self._open:
             self._open = False
             self._give_back()
-            if self.response is not None:
-                self.response.close()
+            if self.answering is not None:
+                self.answering.close()
 
 
-class _Plain(HTTPConnection):
-    """A connection that is used again only within REUSED_WITHIN_S: contract/idle.py has the rule."""
-
-    _heard_at = 0.0
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own has it
-        """The answer, from whose beginning on the connection counts as idle: that is never too late."""
-        response = super().getresponse()
-        self._heard_at = time.monotonic()
-        return response
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the pool may give it out again."""
-        return time.monotonic() - self._heard_at < REUSED_WITHIN_S and super().is_connected
+def _whole(answering: Answering, most_bytes: int) -> bytes:
+    """The whole body. Raises Lost, also for one that is larger than that, and TimeoutError."""
+    pieces, size = [], 0
+    for piece in answering.pieces():
+        size += len(piece)
+        if size > most_bytes:
+            raise Lost("the answer is too large")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
-class _Secure(_Plain, HTTPSConnection):
-    """The same over TLS, with the certificate that is on the disk when it is made."""
-
-    def connect(self) -> None:
-        """Connects; again for a moment, while certificate and key are being replaced, one after the other."""
-        deadline = time.monotonic() + _REPLACED_WITHIN_S
-        while True:
-            try:
-                return super().connect()
-            except ssl.SSLError as error:
-                if error.reason != "KEY_VALUES_MISMATCH" or time.monotonic() > deadline:
-                    raise
-                self.close()
-                time.sleep(0.02)
+def _context(tls: Tls | None) -> Context:
+    """What TLS connections are made with: the certificate that is on the disk then."""
+    if tls is None:
+        return ssl.create_default_context
+    following = cache(lambda: Following((tls.certificate, tls.key, tls.authority), lambda: _presenting(tls)))
+    return lambda: following().current()
 
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
+def _presenting(tls: Tls) -> ssl.SSLContext:
+    """Raises OSError. Waits for a moment while certificate and key are being replaced, one after the other."""
+    deadline = time.monotonic() + _REPLACED_WITHIN_S
+    context = ssl.create_default_context(cafile=tls.authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    while True:
+        try:
+            context.load_cert_chain(tls.certificate, tls.key)
+            return context
+        except ssl.SSLError as error:
+            if error.reason != "KEY_VALUES_MISMATCH" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-class _Adapter(HTTPAdapter):
-    """Gives out connections that may still be used."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
-
-
-class _SecureAdapter(_Adapter):
-    """Checks too that the server is a proxy, by the role in its certificate, whatever its address."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        name = dns_name("proxy")
-        super().init_poolmanager(*args, **kwargs, assert_hostname=name, server_hostname=name)
-
-
-def _session(url: str, settings: Settings) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.clear()
-    size = settings.connections_per_proxy
-    if settings.tls is None:
-        session.mount(url, _Adapter(pool_connections=1, pool_maxsize=size))
-    else:
-        _present(session, settings.tls)
-        session.mount(url, _SecureAdapter(pool_connections=1, pool_maxsize=size))
-    return session
-
-
-def _present(session: requests.Session, tls: Tls) -> None:
-    session.verify = tls.authority
-    session.cert = (tls.certificate, tls.key)
-
-
-def _failure(error: requests.RequestException, *, is_read: bool, in_time: bool) -> GatekeeperError:
-    """What a failed exchange means. Only where no connection stood yet is it sure that nothing was executed.
-
-    A time-out before the deadline is one of the TLS handshake, which urllib3 reports as one of reading.
-    """
+def _failure(error: Exception, *, is_read: bool) -> GatekeeperError:
+    """What a failed exchange means. Only where no connection stood yet is it sure that nothing was executed."""
     outcome: Outcome = "rolled_back" if is_read else "unknown"
-    handshake = isinstance(error, requests.ReadTimeout) and in_time
-    if handshake or any(isinstance(cause, _UNSENT) for cause in causes(error)):
+    if isinstance(error, NotConnected):
         return Unavailable("no proxy can be reached", rule="no_proxy")
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, TimeoutError):
         return DeadlineExceeded("the proxy did not answer in time", outcome=outcome)
     return UpstreamFailed("the proxy was lost before it answered", outcome=outcome, retryable=is_read)

@@ -3,25 +3,19 @@
 import atexit
 from pathlib import Path
 
-import msgspec
-import structlog
 from flask import Flask, Response
 
 from contract import logs, messages, settings, succession, web
-from contract.errors import GatekeeperError, Unavailable
-from contract.implementations import CUSTOMIZED_HIT, canonical
+from contract.errors import Unavailable
+from contract.implementations import CUSTOMIZED_HIT
 from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
-from proxy import metrics, results
-from proxy.answering import Memory, Streamed, collected
+from proxy import metrics
 from proxy.cluster import Cluster
+from proxy.endpoint import ACCEPTED_ROLES, Endpoint
 from proxy.inventory import Inventory
 from proxy.router import Router
 from proxy.settings import Settings, accounts_of
 from proxy.tunnels import opener
-
-log = structlog.get_logger()
-
-ACCEPTED_ROLES = ("gatekeeper", "orchestrator")
 
 
 def create_app(config: Settings | None = None) -> Flask:
@@ -38,7 +32,9 @@ def create_app(config: Settings | None = None) -> Flask:
     web.install(app)
     if config.tls is not None:
         web.require_roles(app, ACCEPTED_ROLES)
-    _add_endpoint(app, Router(cluster, config), config)
+    endpoint = Endpoint(Router(cluster, config), config)
+    app.extensions["plain"] = endpoint.answer_plain
+    _add_endpoint(app, endpoint)
     _add_state(app, cluster, inventory, config)
     app.extensions["cluster"] = cluster
     cluster.start()
@@ -50,41 +46,17 @@ def create_app(config: Settings | None = None) -> Flask:
     return app
 
 
-def _add_endpoint(app: Flask, router: Router, config: Settings) -> None:
-    memory = Memory(config.max_collected_bytes)
-
+def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
     @app.post("/endpoint")
     def post_endpoint() -> Response:
-        message = web.read_message(ProxyRequest)
-        return answer(msgspec.structs.replace(message, implementation=canonical(message.implementation)))
+        return answered(web.read_message(ProxyRequest))
 
     @app.get("/endpoint")
     def get_endpoint() -> Response:
-        return answer(_read_of(web.query_message(EndpointQuery)))
+        return answered(_read_of(web.query_message(EndpointQuery)))
 
-    def answer(message: ProxyRequest) -> Response:
-        media_type = web.negotiated()
-        try:
-            if media_type == web.JSON or message.effect != "read":
-                return whole(message, media_type)
-            streamed = Streamed(router, message, web.request_id())
-        except GatekeeperError as error:
-            metrics.failed(error.code)
-            log.info("refused", request_id=web.request_id(), code=error.code, errno=error.mysql_errno)
-            raise
-        response = Response(streamed.lines(media_type), content_type=media_type)
-        response.call_on_close(streamed.close)
-        response.headers[web.NODE_HEADER] = streamed.node
-        return response
-
-    def whole(message: ProxyRequest, media_type: str) -> Response:
-        found = collected(router, message, web.request_id(), config.max_answer_bytes, memory)
-        if media_type == web.JSON:
-            response = web.json_response(found)
-        else:
-            response = Response(results.rendered(found, media_type), content_type=media_type)
-        response.headers[web.NODE_HEADER] = found.node
-        return response
+    def answered(message: ProxyRequest) -> Response:
+        return web.response_to(endpoint.answer(message, web.negotiated(), web.request_id()))
 
 
 def _add_state(app: Flask, cluster: Cluster, inventory: Inventory, config: Settings) -> None:
@@ -103,7 +75,7 @@ def _add_state(app: Flask, cluster: Cluster, inventory: Inventory, config: Setti
 def _read_of(query: EndpointQuery) -> ProxyRequest:
     return ProxyRequest(
         query=query.query,
-        implementation=canonical(query.implementation or CUSTOMIZED_HIT),
+        implementation=query.implementation or CUSTOMIZED_HIT,
         database=query.database,
         timeout_ms=query.timeout_ms or messages.DEFAULT_TIMEOUT_MS,
         effect="read",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,7 +20,7 @@ from contract.settings import Tls
 from contract.waiting import Wait
 from deploy import certificates
 from deploy.nginx import Edge, render
-from gatekeeper import upstream
+from gatekeeper import exchange
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
 
@@ -106,10 +106,10 @@ def test_a_peer_that_begins_and_stops_is_given_up(pair: Pair) -> None:
 def test_the_gatekeeper_uses_a_connection_again_only_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within_s: float, connections: int
 ) -> None:
-    monkeypatch.setattr(upstream, "REUSED_WITHIN_S", within_s)
+    monkeypatch.setattr(exchange, "REUSED_WITHIN_S", within_s)
     with answering() as server:
-        proxies = Proxies(settings_for(tmp_path, f"http://127.0.0.1:{server.server_port}"))
-        assert [post(proxies) for _ in range(3)] == [b"{}"] * 3
+        with closing(Proxies(settings_for(tmp_path, f"http://127.0.0.1:{server.server_port}"))) as proxies:
+            assert [post(proxies) for _ in range(3)] == [b"{}"] * 3
         assert server.connections == connections
 
 
@@ -118,8 +118,11 @@ def test_the_gatekeeper_waits_for_the_certificate_that_belongs_to_a_new_key(tmp_
     own, new = (certificates.issue(tmp_path, "gatekeeper", name) for name in ("gatekeeper1", "gatekeeper2"))
     tls = Tls(str(own.certificate), str(own.key), str(own.authority))
     new.key.replace(own.key)
-    with answering(certificates.issue(tmp_path, "proxy", "proxy1")) as server, ThreadPoolExecutor(1) as pool:
-        proxies = Proxies(settings_for(tmp_path, f"https://127.0.0.1:{server.server_port}", tls))
+    with (
+        answering(certificates.issue(tmp_path, "proxy", "proxy1")) as server,
+        closing(Proxies(settings_for(tmp_path, f"https://127.0.0.1:{server.server_port}", tls))) as proxies,
+        ThreadPoolExecutor(1) as pool,
+    ):
         posted = pool.submit(post, proxies)
         with pytest.raises(FutureTimeout):
             posted.result(timeout=0.3)

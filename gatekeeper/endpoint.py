@@ -1,0 +1,70 @@
+"""What `/endpoint` does with a request, whoever read it: the gate, the way to a proxy, and back."""
+
+import msgspec
+
+from contract import plain, web
+from contract.errors import GatekeeperError
+from contract.messages import EndpointRequest, decode
+from gatekeeper.entrance import Caller
+from gatekeeper.gate import Asking, Gate, Passage
+from gatekeeper.upstream import Reply, Upstream
+
+_PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
+
+
+class Endpoint:
+    """Answers requests that the gate lets pass with what a proxy says."""
+
+    def __init__(self, gate: Gate, upstream: Upstream) -> None:
+        self._gate = gate
+        self._upstream = upstream
+
+    def answer_plain(self, request: plain.Request) -> plain.Answer:
+        """Answers a plain request. Raises GatekeeperError."""
+        headers = request.headers
+        caller = Caller(headers.get("authorization"), request.peer, headers.get("x-forwarded-for", ""))
+        return self.answer(
+            Asking(
+                request.request_id,
+                caller,
+                accept=lambda: plain.JSON,
+                read=lambda: decode(request.body, EndpointRequest),
+                read_only=False,
+            )
+        )
+
+    def answer(self, asking: Asking) -> plain.Answer:
+        """Answers a request. Raises GatekeeperError. Until the answer is closed, the key's place is taken."""
+        passage = Passage(asking.request_id)
+        try:
+            reply = self._passed(passage, asking)
+        except BaseException:
+            passage.leave()
+            raise
+        headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
+        headers[web.REQUEST_ID_HEADER] = asking.request_id
+        if isinstance(reply.body, bytes):
+            return plain.Answer(reply.status, headers, reply.body, close=passage.leave)
+        body = reply.body
+
+        def close() -> None:
+            body.close()
+            passage.leave()
+
+        return plain.Answer(reply.status, headers, body, close=close)
+
+    def _passed(self, passage: Passage, asking: Asking) -> Reply:
+        try:
+            forwarded = self._gate.admit(passage, asking)
+            reply = self._upstream.post(
+                msgspec.json.encode(forwarded),
+                request_id=asking.request_id,
+                accept=passage.accept,
+                timeout_ms=forwarded.timeout_ms,
+                is_read=forwarded.effect == "read",
+            )
+        except GatekeeperError as error:
+            passage.log(error.status, code=error.code, rule=error.rule)
+            raise
+        passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(plain.CODE_HEADER))
+        return reply

@@ -1,0 +1,58 @@
+"""What `/endpoint` does with a request, whoever read it."""
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from contract import plain, web
+from contract.errors import GatekeeperError
+from contract.implementations import canonical
+from contract.messages import ProxyRequest, decode
+from proxy import metrics, results
+from proxy.answering import Memory, Streamed, collected
+from proxy.router import Router
+from proxy.settings import Settings
+
+log = structlog.get_logger()
+
+ACCEPTED_ROLES: Final = ("gatekeeper", "orchestrator")
+
+
+class Endpoint:
+    """Runs statements and answers with their rows: collected, or as a stream."""
+
+    def __init__(self, router: Router, settings: Settings) -> None:
+        self._router = router
+        self._memory = Memory(settings.max_collected_bytes)
+        self._max_bytes = settings.max_answer_bytes
+        self._asks_for_roles = settings.tls is not None
+
+    def answer_plain(self, request: plain.Request) -> plain.Answer:
+        """Answers a plain request. Raises GatekeeperError."""
+        if self._asks_for_roles:
+            web.check_roles(request.socket, ACCEPTED_ROLES)
+        return self.answer(decode(request.body, ProxyRequest), plain.JSON, request.request_id)
+
+    def answer(self, message: ProxyRequest, media_type: str, request_id: str) -> plain.Answer:
+        """Answers a request. Raises GatekeeperError."""
+        message = msgspec.structs.replace(message, implementation=canonical(message.implementation))
+        try:
+            if media_type == plain.JSON or message.effect != "read":
+                return self._whole(message, media_type, request_id)
+            streamed = Streamed(self._router, message, request_id)
+        except GatekeeperError as error:
+            metrics.failed(error.code)
+            log.info("refused", request_id=request_id, code=error.code, errno=error.mysql_errno)
+            raise
+        headers = _headers(media_type, streamed.node, request_id)
+        return plain.Answer(200, headers, streamed.lines(media_type), close=streamed.close)
+
+    def _whole(self, message: ProxyRequest, media_type: str, request_id: str) -> plain.Answer:
+        found = collected(self._router, message, request_id, self._max_bytes, self._memory)
+        body = msgspec.json.encode(found) if media_type == plain.JSON else results.rendered(found, media_type)
+        return plain.Answer(200, _headers(media_type, found.node, request_id), body)
+
+
+def _headers(media_type: str, node: str, request_id: str) -> dict[str, str]:
+    return {"Content-Type": media_type, web.NODE_HEADER: node, web.REQUEST_ID_HEADER: request_id}
