@@ -58,12 +58,20 @@ def _cut(query: str) -> Template:
         if match.lastgroup == "executable":
             executable = True
         elif match.lastgroup is not None:
-            texts.append(query[start : match.start()])
+            texts.append(_before(query[start : match.start()]))
             names.append(match["name"])
             start = match.end()
     if executable and names:
         raise InvalidParameters("a statement with an executable comment can't have parameters")
     return Template((*texts, query[start:]), tuple(names))
+
+
+def _before(text: str) -> str:
+    """The text before a placeholder. Raises InvalidParameters where a number, which begins with a space, would make a
+    comment of two minus signs, and of the rest of the line."""
+    if text.endswith("--"):
+        raise InvalidParameters("a parameter can't follow two minus signs: put a space between them")
+    return text
 
 
 _remembered = lru_cache(maxsize=4096)(_cut)

@@ -2,11 +2,12 @@
 
 It is narrower than the server's own lexer on purpose. Where a server (MySQL 9, MariaDB 10.11 to 11.8, with the sql_mode
 and utf8mb4 that the proxy pins) reads a text in a way that others may not, the text is refused: executable comments and
-hints, `--` before anything but white space, a number glued to a word, bytes outside quotes that are not plain ASCII,
-variables, ODBC braces, character-set introducers other than utf8mb4 and binary.
+hints, a number glued to a word, bytes outside quotes that are not plain ASCII, variables, ODBC braces, character-set
+introducers other than utf8mb4 and binary.
 
 `?` and `:name` are placeholders. The proxy replaces them by literals, so they must stand alone: next to a word, a
-number, a quote, a dot or another placeholder a literal would melt into what it touches.
+number, a quote, a dot or another placeholder a literal would melt into what it touches; behind `--` one that begins with
+a space would make a comment of it.
 """
 
 import re
@@ -55,7 +56,7 @@ _TOKEN = re.compile(
         | [xX]'(?:[0-9A-Fa-f]{2})*' | [bB]'[01]*+')
   | (?P<comment>/\*(?![A-Za-z]{0,8}!|\+)[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*\*/
         | --(?=[ \t\r\n]|\Z)[^\n]*+ | \#[^\n]*+)
-  | (?P<p>(?<![\w`'".$?:])(?:\?|:[A-Za-z_][A-Za-z0-9_]*+)(?![\w`'".$?:]))
+  | (?P<p>(?<![\w`'".$?:])(?<!--)(?:\?|:[A-Za-z_][A-Za-z0-9_]*+)(?![\w`'".$?:]))
   | (?P<mark>[(),.;]|\*(?!/))
   | (?P<o><=>|->>|->|<=|>=|<>|!=|<<|>>|\|\||&&|/(?!\*)|[-+%=<>!~^|&])
   | (?P<bad>.)

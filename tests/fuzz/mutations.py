@@ -21,7 +21,7 @@ def _listed(text: str) -> tuple[str, ...]:
 _NAMES = _listed(
     "staff;shop.staff;secret_db.flags;password;flag;name;notes;customers;orders;products;seq;v_secret;*;c.*;customers.*"
     ";`notes`;c.notes;new.name;DEFAULT;1;'x';1e1;1.;0x1;N'a';x'41';_gbk'a';?;:p;(SELECT password FROM staff)"
-    ";(SELECT notes FROM customers LIMIT 1);leak();sleep(0);nextval(seq);VALUES(name);ROW(1,2);(;);,;.;`;--;#;@;{;}"
+    ";(SELECT notes FROM customers LIMIT 1);leak();sleep(0);nextval(seq);VALUES(name);ROW(1,2);(;);,;.;`;--;--?;#;@;{;}"
     ";:=;/*;*/;/*!;/*+ X */;\xa0;\n;\0;||;->'$.a';->>'$.a';_utf8mb4;_binary;X'41';b'1';N'x';{fn ;{d ;@@version;n.name"
     ";n.notes;_rowid;row_start;z.*;shop.;p0;INTERVAL;DATE;o.status;DEFAULT(notes);VALUES(notes);VALUE(notes);LENGTH(notes)"
 )

@@ -1,9 +1,16 @@
 """Placeholders: the proxy puts a literal in the place of each, of a kind and value that the judge can't know."""
 
-import pytest
+from typing import Any
 
-from contract.errors import GatekeeperError
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from contract.errors import Forbidden, GatekeeperError, InvalidParameters
 from gatekeeper.analysis import analyse
+from gatekeeper.analysis.lexer import PLACEHOLDER, lex
+from proxy.placeholders import bind, template
+from proxy.values import literal
 
 ACCEPTED = (
     "SELECT JSON_OBJECT(?, a) FROM t",
@@ -64,6 +71,57 @@ REFUSED = (
 def test_a_placeholder_stands_for_nothing_but_a_literal_whose_value_does_not_matter(text: str) -> None:
     with pytest.raises(GatekeeperError):
         analyse(text, "s")
+
+
+# What comments, strings, names and numbers begin and end with.
+PIECES = (
+    "?",
+    "?",
+    "?",
+    "-",
+    "--",
+    "/",
+    "*",
+    "/*",
+    "*/",
+    "#",
+    "\n",
+    " ",
+    "'",
+    '"',
+    "`",
+    "\\",
+    "x",
+    "N",
+    "1",
+    "e",
+    ".",
+    "(",
+    ")",
+    ",",
+)
+VALUES = (1, -1, 2**63, 1.5, -1e300, "", "x", "'", "--", "*/", None, True, {"$bytes": "JyM="}, {"$json": {"a": "'"}})
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=2, max_size=12),
+    st.lists(st.sampled_from(VALUES), min_size=12, max_size=12),
+)
+def test_whatever_is_bound_the_text_around_it_is_read_as_it_was_judged(pieces: list[str], values: list[Any]) -> None:
+    text = "".join(pieces)
+    try:
+        judged = lex(text)
+        bound = bind(text, values[: len(template(text).names)])
+    except (Forbidden, InvalidParameters):
+        reject()
+    literals = iter(values)
+    expected = [
+        read.text
+        for token in judged
+        for read in (lex(literal(next(literals))) if token.kind == PLACEHOLDER else (token,))
+    ]
+    assert [token.text for token in lex(bound)] == expected
 
 
 def test_a_key_that_is_a_placeholder_hides_nothing_of_what_is_read() -> None:

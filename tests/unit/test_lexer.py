@@ -57,6 +57,8 @@ REFUSED = {
     "four names": ("SELECT a.b.c.d", "dot"),
     "two dots": ("SELECT a..b", "dot"),
     "two statements": ("SELECT 1; SELECT 2", "multiple_statements"),
+    "a placeholder behind two minus signs": ("SELECT a --? FROM t", "placeholder"),
+    "a named placeholder behind two minus signs": ("SELECT a ---:x FROM t", "placeholder"),
     "two statements and a comment between": ("SELECT 1;/* ; */DROP TABLE t", "multiple_statements"),
     "two semicolons": ("SELECT 1;;", "multiple_statements"),
     "too long": ("SELECT 1" + " " * MAX_CHARACTERS, "too_long"),
