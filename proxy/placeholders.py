@@ -68,7 +68,8 @@ def _cut(query: str) -> Template:
 
 def _before(text: str) -> str:
     """The text before a placeholder. Raises InvalidParameters where a number, which begins with a space, would make a
-    comment of two minus signs, and of the rest of the line."""
+    comment of two minus signs, and of the rest of the line.
+    """
     if text.endswith("--"):
         raise InvalidParameters("a parameter can't follow two minus signs: put a space between them")
     return text

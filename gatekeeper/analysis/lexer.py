@@ -6,8 +6,8 @@ hints, a number glued to a word, bytes outside quotes that are not plain ASCII, 
 introducers other than utf8mb4 and binary.
 
 `?` and `:name` are placeholders. The proxy replaces them by literals, so they must stand alone: next to a word, a
-number, a quote, a dot or another placeholder a literal would melt into what it touches; behind `--` one that begins with
-a space would make a comment of it.
+number, a quote, a dot or another placeholder a literal would melt into what it touches, and behind `--` one that begins
+with a space would make a comment of it.
 """
 
 import re
