@@ -13,6 +13,8 @@ from deploy import processes
 
 _STOP_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 30.0
+# Whose parent died before it asked for the signal never gets it.
+_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
 @contextlib.contextmanager
@@ -23,7 +25,7 @@ def running(
     with log.open("ab") if log else open(os.devnull, "wb") as out:  # noqa: PTH123 a device
         child = subprocess.Popen(
             # The kernel ends the program when this process dies; its group is no part of Ctrl-C's.
-            ["setpriv", "--pdeathsig", "TERM", *command],
+            ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _UNLESS_ORPHANED, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
