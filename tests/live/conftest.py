@@ -1,9 +1,8 @@
-"""What the live tests run on: the versions in the header, one cluster with the sample database, proxies in front.
+"""What the live tests run on: one cluster with the sample database, proxies in front.
 
 What is secret in a system or cluster may stand in none of its logs, however the tests end (tests/planted.py).
 """
 
-import subprocess
 import tomllib
 from collections.abc import Generator
 from pathlib import Path
@@ -16,23 +15,10 @@ from deploy.providers.seed import Seed
 from deploy.providers.state import Place
 from tests import planted
 from tests.live.cluster_fixtures import LiveCluster, cluster
+from tests.live.proxy_fixtures import any_beginning
 from tests.live.system_fixtures import LiveSystem, system
 
-__all__ = ["cluster", "system"]
-
-
-def pytest_report_header() -> list[str]:
-    """The versions of what the tests run against."""
-    commands = (["/usr/sbin/mariadbd", "--version"], ["ssh", "-V"], ["/usr/sbin/nginx", "-v"])
-    return [version for command in commands if (version := said(command))]
-
-
-def said(command: list[str]) -> str:
-    """What a program prints about itself; nothing when it is not there."""
-    if not Path(command[0]).exists() and command[0].startswith("/"):
-        return ""
-    run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    return (run.stdout or run.stderr).strip()
+__all__ = ["any_beginning", "cluster", "system"]
 
 
 class Planting:

@@ -21,7 +21,7 @@ def exchange(address: str, sent: bytes) -> bytes:
     """All that comes back on one connection: until the server closes it, or is silent and then told that it is over."""
     host, _, port = address.rpartition(":")
     received = b""
-    with socket.create_connection((host, int(port)), timeout=10) as connection, contextlib.suppress(ConnectionError):
+    with socket.create_connection((host, int(port)), timeout=30) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(sent)
         try:
             connection.settimeout(_FIRST_S)
@@ -76,7 +76,7 @@ class Drip:
     @staticmethod
     def _connect(address: str, at_once: bytes) -> socket.socket:
         host, _, port = address.rpartition(":")
-        connection = socket.create_connection((host, int(port)), timeout=10)
+        connection = socket.create_connection((host, int(port)), timeout=30)
         connection.sendall(at_once)
         connection.setblocking(False)
         return connection

@@ -33,6 +33,8 @@ from tests.live.system_fixtures import LiveSystem
 
 ROOT = Path(__file__).parents[2]
 PER_SECOND = 50
+# What they reach at least on a machine that does much else, so that nothing stood still.
+LEAST_PER_SECOND = 5
 # How long a succession may take here: the new one starts on a busy machine, the old one drains.
 SUCCEEDED_WITHIN_S = 90.0
 

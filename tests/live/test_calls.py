@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy import openings
 from tests.live.cluster_fixtures import LiveCluster
 from tests.live.proxy_fixtures import ALL, LocalProxy, proxy_before, wait_until
 
@@ -25,11 +24,7 @@ _OBJECTS = (
 )
 _AS_IT_WAS = [[1, 0], [2, 0], [3, 0]]
 
-
-@pytest.fixture(autouse=True)
-def any_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the proxy would refuse by its first word (proxy/openings.py) reaches the servers here."""
-    monkeypatch.setattr(openings, "check", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("any_beginning")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy import openings
 from tests.live.cluster_fixtures import LiveCluster
 from tests.live.proxy_fixtures import ALL, LocalProxy, proxy_before
 
@@ -12,10 +11,7 @@ ENDS_ITS_CONNECTION = "KILL CONNECTION CONNECTION_ID()"
 
 
 @pytest.fixture
-def proxy(
-    cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalProxy]:
-    monkeypatch.setattr(openings, "check", lambda *_: None)
+def proxy(cluster: LiveCluster, any_beginning: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProxy]:
     with proxy_before(cluster, tmp_path_factory.mktemp("crashing")) as proxy:
         proxy.wait_for("up", *ALL)
         yield proxy

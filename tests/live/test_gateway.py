@@ -132,7 +132,7 @@ def test_a_client_that_goes_away_leaves_the_service_as_it_was(system: LiveSystem
     address = urlsplit(system.url)
     body = json.dumps({"query": "SELECT * FROM payment", "database": "rental"}).encode()
     for _ in range(20):
-        with socket.create_connection((address.hostname, address.port or 80), timeout=5) as sock:
+        with socket.create_connection((address.hostname, address.port or 80), timeout=30) as sock:
             head = f"POST /endpoint HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {system.key}\r\nAccept: text/csv\r\n"
             sock.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             sock.recv(64)
@@ -167,7 +167,7 @@ def test_a_write_that_returns_more_rows_than_are_shown_is_done_whole(system: Liv
 
 def test_an_accept_header_of_octets_is_just_not_acceptable(system: LiveSystem) -> None:
     address = urlsplit(system.url)
-    with socket.create_connection((address.hostname, address.port or 80), timeout=5) as sock:
+    with socket.create_connection((address.hostname, address.port or 80), timeout=30) as sock:
         head = f"GET /endpoint?query=SELECT+1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {system.key}\r\n"
         sock.sendall(head.encode() + b"Accept: \xa0x\r\nConnection: close\r\n\r\n")
         assert b"406" in sock.recv(100)
@@ -183,7 +183,7 @@ def test_requests_in_a_hurry_do_not_make_nodes_suspect(system: LiveSystem) -> No
 
 def test_a_refused_key_is_logged_without_the_key(system: LiveSystem) -> None:
     system.send(json=FILM, key="gk_nobody", headers={"X-Request-ID": "refused-key"})
-    wait_until(lambda: '"request_id":"refused-key","key":null' in system.logs(), 5)
+    wait_until(lambda: '"request_id":"refused-key","key":null' in system.logs())
     assert "gk_nobody" not in system.logs()
 
 
@@ -204,14 +204,14 @@ def test_the_open_resources_need_no_key(system: LiveSystem) -> None:
 def test_metrics_are_on_a_port_of_their_own(system: LiveSystem) -> None:
     assert system.send("GET", "/metrics").status_code == 404
     for service in system.services.services:
-        text = requests.get(f"http://{service.metrics_listen}/metrics", timeout=5).text
+        text = requests.get(f"http://{service.metrics_listen}/metrics", timeout=30).text
         assert ("gatekeeper_requests_total" if service.role == "gatekeeper" else "gatekeeper_proxy_node_up") in text
 
 
 def test_neither_keys_nor_parameters_are_logged(system: LiveSystem) -> None:
     system.send(json={**FILM, "params": ["planted-parameter"]})
     system.send(json=FILM, key="gk_planted-wrong-key")
-    wait_until(lambda: system.logs().count('"code":"unauthenticated"') > 0, 5)
+    wait_until(lambda: system.logs().count('"code":"unauthenticated"') > 0)
     logs = system.logs()
     assert "planted" not in logs
     assert system.key not in logs

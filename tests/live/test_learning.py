@@ -1,17 +1,10 @@
 """From a role that is only watched to the smallest policy for it, with an application's statements on a real system."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +12,10 @@ import pytest
 import requests
 
 from client.cli import main
-from deploy import toml
-from gatekeeper import keys
+from deploy.ports import Ports
 from gatekeeper.audit_chain import rotated_files, verify
 from gatekeeper.recording import read
-from tests.live.proxy_fixtures import wait_until
+from tests.live.gatekeeper_fixtures import ADDRESS, OwnGatekeeper
 from tests.live.system_fixtures import LiveSystem
 
 WATCHED = """
@@ -61,41 +53,16 @@ OTHERS = {
 }
 
 
-class Watching:
+class Watching(OwnGatekeeper):
     """A gatekeeper of two workers with a policy of its own, in front of a system's proxy."""
 
-    def __init__(self, directory: Path, system: LiveSystem) -> None:
-        self.policy = directory / "policy.toml"
-        self.policy.write_text(WATCHED)
+    def __init__(self, directory: Path, ports: Ports, system: LiveSystem) -> None:
         self.records = directory / "records.jsonl"
-        self.audit = directory / "audit.log"
-        self.log = directory / "gatekeeper.log"
-        self.key = keys.add(directory / "keys.json", "app", "app")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        members = tomllib.loads(system.services.gatekeeper.settings.read_text(encoding="utf-8"))
-        members.pop("metrics_listen")
-        tls = members.pop("tls")
-        members |= {"listen": self.address, "runtime_directory": str(directory), "keys": str(directory / "keys.json")}
-        members |= {"policy": str(self.policy), "records": str(self.records), "audit": str(self.audit)}
-        self.settings = directory / "gatekeeper.toml"
-        self.settings.write_text(toml.render(members, {"tls": tls}))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:gatekeeper.gunicorn_conf"]
-        environment = {**os.environ, "GATEKEEPER_CONFIG": str(self.settings)}
-        with (
-            self.log.open("wb") as log,
-            subprocess.Popen([*command, "gatekeeper.app:create_app()"], env=environment, stderr=log) as process,
-        ):
-            try:
-                wait_until(self._is_ready, 30)
-                yield
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=20)
+        settings = tomllib.loads(system.services.gatekeeper.settings.read_text(encoding="utf-8"))
+        settings |= {"records": str(self.records)}
+        settings.pop("metrics_listen")
+        tables = {"tls": settings.pop("tls")}
+        super().__init__(directory, ports, WATCHED, "app", settings=settings, tables=tables)
 
     def send(self, query: str, params: list[Any], members: dict[str, str]) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -113,26 +80,13 @@ class Watching:
         lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         return Counter(line["verdict"] for line in lines if "verdict" in line)
 
-    def put(self, policy: str) -> None:
-        """Puts a policy in place whole; every worker takes it up with its next request."""
-        new = self.policy.with_suffix(".new")
-        new.write_text(policy)
-        long_ago = time.time() - 60
-        os.utime(new, (long_ago, long_ago))
-        new.replace(self.policy)
-
-    def _is_ready(self) -> bool:
-        try:
-            return requests.get(f"http://{self.address}/readyz", timeout=5).ok
-        except (requests.ConnectionError, requests.Timeout):
-            return False
-
 
 @pytest.fixture(name="watching")
 def _watching(tmp_path: Path, system: LiveSystem) -> Iterator[Watching]:
-    made = Watching(tmp_path, system)
-    with made.running():
-        yield made
+    with Ports(ADDRESS) as ports:
+        made = Watching(tmp_path, ports, system)
+        with made.running():
+            yield made
 
 
 def learnt(watching: Watching, capsys: pytest.CaptureFixture[str]) -> str:

@@ -52,7 +52,7 @@ def test_the_client_asks_through_nginx_over_tls(system: LiveSystem, edge: LiveNg
 
 
 def test_plain_http_is_sent_to_tls(edge: LiveNginx) -> None:
-    response = requests.get(f"http://{edge.plain_address}/healthz?a=b", allow_redirects=False, timeout=10)
+    response = requests.get(f"http://{edge.plain_address}/healthz?a=b", allow_redirects=False, timeout=30)
     assert (response.status_code, response.headers["Location"]) == (308, f"{edge.url}/healthz?a=b")
 
 
@@ -73,7 +73,7 @@ def test_what_is_public_is_served(system: LiveSystem, edge: LiveNginx, path: str
 def test_nothing_else_is(system: LiveSystem, edge: LiveNginx, path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     with (
-        socket.create_connection((ADDRESS, edge.port), timeout=10) as plain,
+        socket.create_connection((ADDRESS, edge.port), timeout=30) as plain,
         edge.trusting().wrap_socket(plain, server_hostname=ADDRESS) as secure,
     ):
         secure.sendall(request)
@@ -83,7 +83,7 @@ def test_nothing_else_is(system: LiveSystem, edge: LiveNginx, path: str) -> None
 def test_the_metrics_are_on_no_path_of_nginx(system: LiveSystem, edge: LiveNginx) -> None:
     assert (
         "gatekeeper_requests_total"
-        in requests.get(f"http://{system.services.gatekeeper.metrics_listen}", timeout=10).text
+        in requests.get(f"http://{system.services.gatekeeper.metrics_listen}", timeout=30).text
     )
     assert_problem(ask(edge, system, "GET", "/metrics"), 404, "not_found")
 
@@ -192,18 +192,18 @@ def test_the_gatekeeper_is_told_of_the_peer_by_nginx_alone(plain_edge: LiveNginx
 def test_one_address_gets_so_many_requests_at_once_and_no_more(system: LiveSystem) -> None:
     with nginx_before(system.services.gatekeeper.listen, tls=False, connections_per_address=3) as live:
         head = b"POST /endpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
-        busy = [socket.create_connection((ADDRESS, live.port), timeout=10) for _ in range(3)]
+        busy = [socket.create_connection((ADDRESS, live.port), timeout=30) for _ in range(3)]
         try:
             for connection in busy:
                 connection.sendall(head)
-            wait_until(lambda: ask(live, system, "GET", "/healthz").status_code == 503, 10)
+            wait_until(lambda: ask(live, system, "GET", "/healthz").status_code == 503)
             response = ask(live, system, "GET", "/healthz")
             assert_problem(response, 503, "unavailable")
             assert response.headers["Retry-After"] == "1"
         finally:
             for connection in busy:
                 connection.close()
-        wait_until(lambda: ask(live, system, "GET", "/healthz").status_code == 200, 10)
+        wait_until(lambda: ask(live, system, "GET", "/healthz").status_code == 200)
 
 
 def test_the_logs_have_neither_query_nor_key_nor_what_was_refused(system: LiveSystem, plain_edge: LiveNginx) -> None:

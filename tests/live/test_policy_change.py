@@ -3,28 +3,21 @@ that a statement that is allowed is answered 503, rule none, and one that is ref
 """
 
 import itertools
-import os
-import resource
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import msgspec
 import pytest
 import requests
 
-from deploy import toml
+from deploy.ports import Ports
 from gatekeeper import keys
 from gatekeeper.audit import AuditLog, Entry
 from gatekeeper.audit_chain import verify
-from gatekeeper.settings import Settings
+from tests.live.gatekeeper_fixtures import ADDRESS, OwnGatekeeper
 from tests.live.proxy_fixtures import wait_until
 
 POLICY = """
@@ -36,51 +29,17 @@ QUERY = {"query": "SELECT a FROM shop.customers"}
 MOST_BYTES = 2 << 20
 
 
-class Alone:
-    """A gatekeeper with a directory of its own, in the words that tests use."""
+class Alone(OwnGatekeeper):
+    """A gatekeeper whose proxy is at an address where nobody listens."""
 
-    def __init__(self, directory: Path) -> None:
-        self.policy = directory / "policy.toml"
-        self.policy.write_text(POLICY)
-        self.audit = directory / "audit.log"
-        self.log = directory / "gatekeeper.log"
-        self.keys = directory / "keys.json"
-        self.key = keys.add(self.keys, "web", "reader")
-        with socket.socket() as free, socket.socket() as closed:
-            free.bind(("127.0.0.1", 0))
-            closed.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-            nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        settings = Settings(
-            name="gatekeeper1",
-            listen=self.address,
-            proxies=(nobody,),
-            policy=str(self.policy),
-            keys=str(self.keys),
-            runtime_directory=str(directory),
-            audit=str(self.audit),
-            trusted_proxy="127.0.0.1",
-        )
-        members = {name: value for name, value in msgspec.to_builtins(settings).items() if value is not None}
-        self.settings = directory / "gatekeeper.toml"
-        self.settings.write_text(toml.render(members, {}))
+    def __init__(self, directory: Path, ports: Ports) -> None:
+        nobody = f"http://{ADDRESS}:{ports.take()}"
+        settings = {"name": "gatekeeper1", "proxies": [nobody], "trusted_proxy": ADDRESS}
+        super().__init__(directory, ports, POLICY, "reader", settings=settings)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def alive(self) -> AbstractContextManager[None]:
         """Runs it; none of its files can be larger than MOST_BYTES."""
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:gatekeeper.gunicorn_conf"]
-        environment = {**os.environ, "GATEKEEPER_CONFIG": str(self.settings)}
-        with (
-            self.log.open("wb") as log,
-            subprocess.Popen([*command, "gatekeeper.app:create_app()"], env=environment, stderr=log) as process,
-        ):
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
-            try:
-                wait_until(self._is_alive)
-                yield
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=20)
+        return self.running("/healthz", under=["prlimit", f"--fsize={MOST_BYTES}"])
 
     def statuses(self) -> set[int]:
         """The statuses of answers to the query, over connections enough to reach every worker."""
@@ -99,28 +58,15 @@ class Alone:
             return requests.get(f"http://{self.address}{path}", headers=headers, timeout=20)
         return requests.post(f"http://{self.address}/endpoint", json=QUERY, headers=headers, timeout=20)
 
-    def put(self, policy: str) -> None:
-        """Puts a policy in place whole, so that it counts with the next request."""
-        new = self.policy.with_suffix(".new")
-        new.write_text(policy)
-        long_ago = time.time() - 60
-        os.utime(new, (long_ago, long_ago))
-        new.replace(self.policy)
-
-    def _is_alive(self) -> bool:
-        try:
-            return requests.get(f"http://{self.address}/healthz", timeout=5).ok
-        except (requests.ConnectionError, requests.Timeout):
-            return False
-
 
 @pytest.fixture(name="alone")
-def _alone(tmp_path: Path) -> Alone:
-    return Alone(tmp_path)
+def _alone(tmp_path: Path) -> Iterator[Alone]:
+    with Ports(ADDRESS) as ports:
+        yield Alone(tmp_path, ports)
 
 
 def test_every_worker_takes_a_changed_policy_up_within_a_second_and_leaves_a_broken_one(alone: Alone) -> None:
-    with alone.running():
+    with alone.alive():
         assert alone.statuses() == {403}
         alone.policy.write_text(POLICY.replace("orders", "customers"))
         changed = time.monotonic()
@@ -135,7 +81,7 @@ def test_a_roles_limits_hold_over_all_workers_and_change_without_a_restart(alone
     both = [alone.key, keys.add(alone.keys, "app", "reader")]
     limits = "[roles.reader.limits]\nrate_per_second = 0.001\nburst = 10\n"
     alone.put(POLICY + limits)
-    with alone.running():
+    with alone.alive():
         assert alone.counted(64, both) == {403: 10, 429: 54}
         assert alone.send().json()["rule"] == "role_rate"
         alone.put(POLICY)
@@ -148,7 +94,7 @@ def test_a_roles_limits_hold_over_all_workers_and_change_without_a_restart(alone
 
 
 def test_wrong_keys_are_slowed_down_over_all_workers_and_a_right_one_is_not(alone: Alone) -> None:
-    with alone.running():
+    with alone.alive():
         started = time.monotonic()
         found = alone.counted(1_000, ["gk_wrong"])
         took_s = time.monotonic() - started
@@ -171,7 +117,7 @@ def test_on_a_full_disk_nothing_is_executed_and_the_chain_stays_whole(alone: Alo
     while alone.audit.stat().st_size < MOST_BYTES - 100:
         filling.write(Entry("filling", "web", "reader", "allowed"))
     filling.close()
-    with alone.running():
+    with alone.alive():
         problem = alone.send().json()
     assert (problem["status"], problem["rule"], problem["outcome"]) == (503, "audit", "not_executed")
     assert "audit_failed" in alone.log.read_text()

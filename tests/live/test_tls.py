@@ -95,7 +95,7 @@ def test_the_old_client_of_these_tests_does_speak_its_version(tmp_path: Path) ->
         border = Border(f"{ADDRESS}:{listener.getsockname()[1]}", ADDRESS, certificate, None)
         with connected(border, OLD) as secure:
             assert secure.version() == "TLSv1.1"
-        greeted.result(timeout=10)
+        greeted.result(timeout=60)
 
 
 def greet(listener: socket.socket, context: ssl.SSLContext) -> None:

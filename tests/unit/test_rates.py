@@ -12,21 +12,9 @@ import pytest
 from contract.errors import RateLimited, Unavailable
 from gatekeeper import rates
 from gatekeeper.rates import UNLIMITED, Budget, Limits, Rates
+from tests.unit.clock_fixtures import Clock, clock
 
-
-class Clock:
-    """A clock that stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+__all__ = ["clock"]
 
 
 @pytest.fixture
@@ -200,7 +188,7 @@ def test_what_has_no_limits_touches_no_file(counted: Rates, tmp_path: Path) -> N
 
 def _take_rate(directory: Path, name: str, start: Any, answers: Any) -> None:
     counted = Rates(directory)
-    start.wait(20)
+    start.wait(120)
     limits = Limits(rate_per_second=0.001, burst=100)
     answers.put((taken(counted, key(limits)), taken(counted, key(limits, name), role(limits))))
 
@@ -210,7 +198,7 @@ def _take_places(directory: Path, start: Any, answers: Any) -> None:
     for _ in range(2):
         counted.take(key(Limits(max_concurrent=4)), role(Limits(max_concurrent=4)))
     answers.put(os.getpid())
-    start.wait(20)
+    start.wait(120)
 
 
 def test_the_rate_holds_over_processes(tmp_path: Path) -> None:
@@ -220,10 +208,10 @@ def test_the_rate_holds_over_processes(tmp_path: Path) -> None:
     workers = [context.Process(target=_take_rate, args=(tmp_path, name, start, answers)) for name in names]
     for worker in workers:
         worker.start()
-    of_the_key, of_the_role = zip(*(answers.get(timeout=30) for _ in workers), strict=True)
+    of_the_key, of_the_role = zip(*(answers.get(timeout=120) for _ in workers), strict=True)
     assert (sum(of_the_key), sum(of_the_role)) == (100, 100)
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
 
 
 def test_places_hold_over_processes_and_a_killed_one_leaves_none_taken(tmp_path: Path) -> None:
@@ -232,7 +220,7 @@ def test_places_hold_over_processes_and_a_killed_one_leaves_none_taken(tmp_path:
     workers = [context.Process(target=_take_places, args=(tmp_path, start, answers)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    pids = [answers.get(timeout=30) for _ in workers]
+    pids = [answers.get(timeout=120) for _ in workers]
     counted = Rates(tmp_path)
     for budget in (key(Limits(max_concurrent=4)), role(Limits(max_concurrent=4))):
         with pytest.raises(Unavailable):
@@ -240,7 +228,7 @@ def test_places_hold_over_processes_and_a_killed_one_leaves_none_taken(tmp_path:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     both = (key(Limits(max_concurrent=4)), role(Limits(max_concurrent=4)))
     for leave in [counted.take(*both) for _ in range(4)]:
         leave()
