@@ -25,7 +25,7 @@ RULES = (
     Rule("manager", 22, "operator"),
     Rule("manager", 4567, "data"),
 )
-_TIMEOUT_S = 10
+_TIMEOUT_S = 60
 _REACH_TIMEOUT_S = 2
 
 
@@ -79,7 +79,7 @@ class Cluster:
     def listen(self, name: str, port: int) -> None:
         """Have something listen on the machine's port, all of its addresses, until the machine stops."""
         self.run(name, f"systemd-run --quiet --unit=listen-{port} python3 -m http.server {port}")
-        self.run(name, f"timeout 10 bash -c 'until echo >/dev/tcp/127.0.0.1/{port}; do sleep 0.05; done' 2>&1")
+        self.run(name, f"timeout 50 bash -c 'until echo >/dev/tcp/127.0.0.1/{port}; do sleep 0.05; done' 2>&1")
 
     def reaches(self, name: str, other: str, port: int) -> bool:
         """Whether the machine can open a connection to that port of the other one."""

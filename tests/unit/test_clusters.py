@@ -118,7 +118,7 @@ def test_a_second_command_on_a_cluster_is_refused_while_one_on_another_cluster_g
             pass
         with pytest.raises(Busy), clusters.locked("demo"):
             raise AssertionError
-        other.communicate(timeout=10)
+        other.communicate(timeout=60)
     with clusters.locked("demo"):
         pass
 

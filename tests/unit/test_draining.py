@@ -53,11 +53,11 @@ def test_an_idle_connection_is_given_up_after_its_time(pair: Pair) -> None:
     waits: set[Wait] = set()
     received, seconds = waited(pair[0], waits, 0.2)
     assert received == b""
-    assert 0.15 < seconds < 5
+    assert 0.15 < seconds < 30
     assert waits == set()
 
 
-@pytest.mark.parametrize(("limit_s", "at_least_s", "at_most_s"), [(0.6, 0.5, 5.0), (0.1, 0.25, 5.0)])
+@pytest.mark.parametrize(("limit_s", "at_least_s", "at_most_s"), [(0.6, 0.5, 30.0), (0.1, 0.25, 30.0)])
 def test_a_limit_that_is_set_later_counts_from_the_beginning_of_the_wait(
     pair: Pair, limit_s: float, at_least_s: float, at_most_s: float
 ) -> None:
@@ -67,7 +67,7 @@ def test_a_limit_that_is_set_later_counts_from_the_beginning_of_the_wait(
     gevent.sleep(0.3)
     for wait in waits:
         wait.limit(limit_s)
-    received, seconds = waiting.get(timeout=10)
+    received, seconds = waiting.get(timeout=40)
     assert received == b""
     assert at_least_s < seconds < at_most_s
 
@@ -82,7 +82,7 @@ def test_a_peer_that_has_begun_to_send_is_waited_for(pair: Pair) -> None:
         wait.limit(0.0)
     gevent.sleep(0.1)
     pair[1].sendall(b" /.")
-    assert waiting.get(timeout=10)[0] == b"GET /."
+    assert waiting.get(timeout=40)[0] == b"GET /."
 
 
 def test_what_comes_in_the_last_moment_counts_as_begun(pair: Pair) -> None:
@@ -92,14 +92,14 @@ def test_what_comes_in_the_last_moment_counts_as_begun(pair: Pair) -> None:
     pair[1].sendall(b"GET /.")  # which the loop has not seen when the time is over
     for wait in waits:
         wait._over()
-    assert waiting.get(timeout=10)[0] == b"GET /."
+    assert waiting.get(timeout=40)[0] == b"GET /."
 
 
 def test_a_peer_that_begins_and_stops_is_given_up(pair: Pair) -> None:
     pair[1].sendall(b"GET")
     received, seconds = waited(pair[0], set(), 60.0, head_s=0.2)
     assert received == b"GET"
-    assert 0.15 < seconds < 5
+    assert 0.15 < seconds < 30
 
 
 @pytest.mark.parametrize(("within_s", "connections"), [(60.0, 1), (0.0, 3)], ids=["in time", "too late"])
@@ -127,7 +127,7 @@ def test_the_gatekeeper_waits_for_the_certificate_that_belongs_to_a_new_key(tmp_
         with pytest.raises(FutureTimeout):
             posted.result(timeout=0.3)
         new.certificate.replace(own.certificate)
-        assert posted.result(timeout=10) == b"{}"
+        assert posted.result(timeout=60) == b"{}"
 
 
 def test_nginx_uses_no_connection_that_has_been_idle_for_too_long() -> None:
@@ -172,7 +172,7 @@ def answering(credentials: certificates.Credentials | None = None) -> Iterator[S
             yield server
         finally:
             server.shutdown()
-            thread.join(timeout=10)
+            thread.join(timeout=60)
 
 
 def post(proxies: Proxies) -> bytes:

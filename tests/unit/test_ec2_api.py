@@ -24,7 +24,7 @@ def server(banner: bytes) -> Iterator[int]:
         saying = threading.Thread(target=say)
         saying.start()
         yield listening.getsockname()[1]
-        saying.join(timeout=10)
+        saying.join(timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def spawn(directory: Path, script: str) -> Process:
 
 
 def ready(directory: Path) -> None:
-    processes.wait_until((directory / "ready").exists, timeout_s=10, what="the script")
+    processes.wait_until((directory / "ready").exists, timeout_s=60, what="the script")
 
 
 def test_a_process_is_found_by_its_name_and_an_argument_until_it_is_stopped(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_process_is_found_by_its_name_and_an_argument_until_it_is_stopped(tmp_
 def test_killing_takes_the_descendants_too(tmp_path: Path) -> None:
     process = spawn(tmp_path, "sh -c 'sleep 61 & echo $! > ready; wait' & wait")
     processes.wait_until(
-        lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text(), timeout_s=10, what=""
+        lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text(), timeout_s=60, what=""
     )
     grandchild = int((tmp_path / "ready").read_text())
     processes.kill([process])
@@ -97,6 +97,6 @@ def test_a_wait_ends_and_says_for_what() -> None:
 
 def test_nothing_is_left_to_be_reaped(tmp_path: Path) -> None:
     process = spawn(tmp_path, "exit 1")
-    processes.wait_until(lambda: not processes.alive(process), timeout_s=10, what="its end")
+    processes.wait_until(lambda: not processes.alive(process), timeout_s=60, what="its end")
     with pytest.raises(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
