@@ -3,6 +3,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 NAME ?= demo
 PROXIES ?= 1
+# Most of the time a live test waits, so several run side by side on two cores.
+PROCESSES := 4
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install venv up down status test check lint unit bench fuzz lock
@@ -22,7 +24,7 @@ status: venv ## show every node and service
 test: ## install what is missing, and run every test: unit, live, and where root may, machines
 	@bash deploy/install.sh test
 	@bash deploy/venv.sh
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(PROCESSES)
 
 check: lint unit ## lint, types and unit tests: what a commit must pass
 

@@ -2,12 +2,13 @@
 
 Fixtures plant what they know to be secret (keys, passwords, values of parameters) and hand in the logs of what they ran
 before these are removed; what the tests print is looked at as it comes. A finding names the secret and the place, never
-the value.
+the value. Where several processes run the tests, each looks for what it planted, and hands in its findings at its end.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ import pytest
 LEAST_BYTES = 8
 # What tests send as a value of a statement, and as a key that is none.
 MARKERS = {name: f"planted-{secrets.token_hex(8)}" for name in ("a parameter", "a literal", "a wrong key")}
+
+_FINDINGS = "findings of planted secrets"
 
 _planted: dict[str, bytes] = {}
 _findings: list[str] = []
@@ -48,11 +51,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _findings.extend(secrets_in(f"{title} ({report.nodeid})", text.encode()))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails the run where there are findings."""
-    if _findings:
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Fails the run where there are findings; of one of several processes, hands them in."""
+    ended = yield  # with the last fixtures, which hand in logs
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_FINDINGS] = _findings
+    elif _findings:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return ended
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes the findings of one of several processes; one that crashed has none, and a test that failed for it."""
+    _findings.extend(getattr(node, "workeroutput", {}).get(_FINDINGS, []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -62,8 +62,9 @@ def _missing() -> list[str]:
 
 def _run(session: pytest.Session) -> dict[str, list[pytest.TestReport]]:
     # The private place has no way out to Debian's packages.
-    terminal = session.config.get_terminal_writer()
-    image.ensure(fleet_recipe(), CACHE, lambda name, text: terminal.line(f"[{name}] {text}"))
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # one of several processes has none
+    say = (lambda name, text: reporter.write_line(f"[{name}] {text}")) if reporter else (lambda *_: None)
+    image.ensure(fleet_recipe(), CACHE, say)
     nodes = [item.nodeid for item in session.items if HERE in item.path.parents]
     return private.run(session.config, nodes)
 

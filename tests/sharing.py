@@ -1,0 +1,52 @@
+"""What runs side by side where several processes run the tests, as `make test` has it: a plugin of pytest-xdist.
+
+A share is what one process runs, one test after the other: files whose tests take the same cluster, system or machines,
+each of which is slow to start, or else a file. Any division gives the same results; a good one takes less time.
+"""
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+
+def _live(names: str) -> tuple[str, ...]:
+    return tuple(f"tests/live/test_{name}.py" for name in names.split())
+
+
+# What the names of a share's files begin with. Shares begin in this order, the longest first, and then the other files.
+_SHARES = {
+    # Both wait for an image of machines that one of them makes.
+    "rehearsal": ("tests/rehearsal/",),
+    "fleet": ("tests/fleet/",),
+    "system, disturbed": _live("faults readme slow succession"),
+    "system": _live("audit borders gateway learning nginx orm planted schema smuggling tls turns types"),
+    "cluster": _live("accounts calls cluster cluster_ssh crashing routing second_wall trouble"),
+}
+
+
+class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Gives each process a share, and another one when it is done with it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share_of(nodeid)
+
+
+def share_of(name: str) -> str:
+    """The share of the test of that name."""
+    file = name.partition("::")[0]
+    return next((share for share, begins in _SHARES.items() if file.startswith(begins)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    """Divides the tests by their shares, whatever `--dist` says."""
+    config.option.loadscopereorder = False
+    return Shares(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one of several processes, puts the shares in their order."""
+    if hasattr(config, "workerinput"):
+        order = {share: number for number, share in enumerate(_SHARES)}
+        items.sort(key=lambda item: order.get(share_of(item.nodeid), len(order)))
