@@ -8,14 +8,21 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 from tests.planted import pytest_runtest_logreport, pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
-from tests.sharing import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.sharing import (
+    pytest_collection_modifyitems,
+    pytest_keyboard_interrupt,
+    pytest_testnodeready,
+    pytest_xdist_make_scheduler,
+)
 
 __all__ = [
     "pytest_collection_modifyitems",
+    "pytest_keyboard_interrupt",
     "pytest_runtest_logreport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_testnodedown",
+    "pytest_testnodeready",
     "pytest_xdist_make_scheduler",
 ]
 

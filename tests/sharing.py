@@ -4,10 +4,18 @@ A share is what one process runs, one test after the other: files whose tests ta
 each of which is slow to start, or else a file. Any division gives the same results; a good one takes less time.
 """
 
+import contextlib
+import os
+import signal
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# How long a process may take to take down what it runs. pytest-xdist would wait for 10 s.
+_ENDED_WITHIN_S = 60.0
+
+_processes: list[Any] = []
 
 
 def _live(names: str) -> tuple[str, ...]:
@@ -50,3 +58,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         order = {share: number for number, share in enumerate(_SHARES)}
         items.sort(key=lambda item: order.get(share_of(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Remembers the processes."""
+    _processes.append(node)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """Lets every process, which has had the terminal's signal too, take down what it runs."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for process in _processes:
+        with contextlib.suppress(process.channel.TimeoutError, process.channel.RemoteError):
+            process.channel.waitclose(_ENDED_WITHIN_S)

@@ -64,8 +64,11 @@ def definitions() -> Iterator[str]:
             CreateTable(table, if_not_exists=True),
             DropTable(table, if_exists=True),
         ]
-        elements += [make(index) for index in table.indexes for make in (CreateIndex, DropIndex)]
+        # In the same order in every process that runs tests; they are sets.
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        elements += [make(index) for index in indexes for make in (CreateIndex, DropIndex)]
         named = [constraint for constraint in table.constraints if constraint.name]
+        named.sort(key=lambda constraint: str(constraint.name))
         elements += [make(constraint) for constraint in named for make in (AddConstraint, DropConstraint)]
         yield from (str(element.compile(dialect=dialect)) for element in elements)
 
