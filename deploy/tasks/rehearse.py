@@ -21,16 +21,17 @@ from deploy.tasks.failures import USAGE, reported
     help={
         "engine": "ndb or galera (default: ndb)",
         "tarball": "with ndb: MySQL NDB Cluster's archive, a path; else the setting GATEKEEPER_NDB_TARBALL",
+        "faults": "kill processes and cut a machine's power, under load (default: yes; --no-faults)",
     }
 )
 @reported
-def rehearse(_context: Context, engine: str = "ndb", tarball: str | None = None) -> None:
+def rehearse(_context: Context, engine: str = "ndb", tarball: str | None = None, faults: bool = True) -> None:
     """Deploy to machines on this one, in namespaces of their own, check them, and take them down. Needs root."""
     members: dict[str, Any] = {"provider": "fleet", "engine": engine}
     if engine == "ndb":
         members["ndb"] = _archive(tarball)
     descriptions.checked(members)
-    if status := rehearsal.run(members, printing()):
+    if status := rehearsal.run(rehearsal.Script(members, faults=faults), printing()):
         raise Exit("the rehearsal failed", code=status)
 
 
@@ -43,9 +44,9 @@ def _archive(path: str | None) -> dict[str, str]:
 
 
 def main() -> int:
-    """Rehearses what the first argument describes, as JSON; the exit status."""
+    """Rehearses the script that is the first argument, as JSON; the exit status."""
     try:
-        reported(rehearsal.rehearse)(msgspec.json.decode(sys.argv[1]))
+        reported(rehearsal.rehearse)(msgspec.json.decode(sys.argv[1], type=rehearsal.Script))
     except Exit as ended:
         print(ended.message, file=sys.stderr)
         return ended.code

@@ -1,6 +1,6 @@
-import dataclasses
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import paramiko
@@ -9,6 +9,7 @@ import pytest
 from deploy import processes
 from deploy.firewall import Rule
 from deploy.providers.fleet import guard
+from deploy.providers.fleet.outside import outside
 from deploy.providers.interface import ProviderError
 from tests.fleet.cluster import Cluster
 
@@ -20,31 +21,16 @@ def healthy(cluster: Cluster) -> Iterator[Cluster]:
     cluster.faults.heal()
 
 
-@dataclasses.dataclass(frozen=True)
-class Outsider:
-    """A machine outside of the cluster's network, which has a way into it."""
-
-    namespace: str
-
-    def run(self, script: str) -> str:
-        command = ["ip", "netns", "exec", self.namespace, "bash", "-c", script]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
 @pytest.fixture
-def outsider() -> Iterator[Outsider]:
-    """Only in the private place: this host is made a router there."""
-    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=60)
-    lines = ["netns add outside", "link add outside type veth peer name eth0 netns outside"]
-    lines += ["address add 203.0.113.1/24 dev outside", "link set outside up"]
-    lines += ["-n outside address add 203.0.113.2/24 dev eth0", "-n outside link set eth0 up"]
-    lines += ["-n outside route add default via 203.0.113.1"]
-    for line in lines:
-        subprocess.run(["ip", *line.split()], check=True, timeout=60)
-    yield Outsider("outside")
-    subprocess.run(["ip", "link", "delete", "outside"], check=True, timeout=60)
-    subprocess.run(["ip", "netns", "delete", "outside"], check=True, timeout=60)
-    subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"], check=True, timeout=60)
+def outsider() -> Iterator[Callable[[str], str]]:
+    """Runs a script of bash on a machine outside of the cluster's network, which has a way into it."""
+    with outside() as before:
+
+        def run(script: str) -> str:
+            command = [*before, "bash", "-c", script]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+        yield run
 
 
 def test_a_second_launch_finds_nothing_to_do_and_says_nothing(cluster: Cluster) -> None:
@@ -128,6 +114,18 @@ def test_a_machine_whose_power_was_cut_is_started_by_the_next_launch(cluster: Cl
     assert cluster.run("data1", "hostname") == "data1"
 
 
+def test_a_machine_whose_power_is_cut_ends_no_connection(cluster: Cluster) -> None:
+    """A peer hears nothing more, as of a real machine: it has to find out by itself."""
+    with socket.create_connection((cluster.address("data1"), 22), timeout=10) as connection:
+        assert connection.recv(256).startswith(b"SSH-")
+        cluster.faults.power_cut("data1")
+        connection.settimeout(2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+    cluster.fleet.start(["data1"])
+    assert cluster.run("data1", "hostname") == "data1"
+
+
 @pytest.mark.parametrize("how", ["stop", "power cut"])
 def test_a_machine_whose_supervisor_was_killed_can_still_be_turned_off(cluster: Cluster, how: str) -> None:
     uuid = next(box.record.uuid for box in cluster.fleet.boxes(["data1"]))
@@ -192,10 +190,10 @@ def test_only_what_a_rule_names_is_open(healthy: Cluster) -> None:
 
 
 def test_from_outside_of_the_network_only_what_the_world_may_reach_answers(
-    cluster: Cluster, outsider: Outsider
+    cluster: Cluster, outsider: Callable[[str], str]
 ) -> None:
     asked = [(name, port) for name in ("manager", "data1", "gate") for port in (22, 80, 443, 3306, 4567)]
-    assert cluster.answering(asked, outsider.run) == {("gate", 80)}
+    assert cluster.answering(asked, outsider) == {("gate", 80)}
 
 
 def test_rules_that_were_tampered_with_are_seen_and_set_right(cluster: Cluster) -> None:

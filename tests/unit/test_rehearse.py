@@ -1,6 +1,7 @@
 """`fab rehearse` and `fab deploy`: what a rehearsal takes for a failure, and what wrong usage is answered with."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from deploy import clusters, rehearsal
-from deploy.rehearsal import RehearsalFailed
+from deploy.checks import breakage, ports, tables
+from deploy.checks.failed import CheckFailed
+from deploy.rehearsal import Script
 from deploy.roles import tarball
 from deploy.site import Site
 from deploy.tasks import cluster as tasks
@@ -19,19 +22,23 @@ from tests.unit.pretended_cluster import World
 
 
 class Rehearsal:
-    """A rehearsal on pretended machines. `runs`: what each of its two deployments says; `tables`: their engine."""
+    """A rehearsal on pretended machines. `runs`: what each of its two deployments says; `checks`: what was checked."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = world
         self.runs = [[("proxy", "service: started")], [("proxy", "service: unchanged")]]
-        self.tables = "InnoDB\n"
+        self.checks: list[str] = []
         monkeypatch.setattr(clusters, "described", self._described)
         monkeypatch.setattr(clusters, "first_queries", lambda *_: [("direct_hit", "manager")])
         monkeypatch.setattr(rehearsal, "deploy", self._deploy)
-        monkeypatch.setattr(world.engine, "sql", lambda *_: self.tables)
+        monkeypatch.setattr(type(world.deployment.material), "operator_public_key", "ssh-ed25519 AAAA")
+        monkeypatch.setattr(rehearsal, "outside", lambda: nullcontext([]))
+        for check in (tables, ports, breakage):
+            name = check.__name__.rpartition(".")[2]
+            monkeypatch.setattr(check, "check", lambda *_, name=name: self.checks.append(name))
 
-    def run(self) -> None:
-        rehearsal.rehearse({})
+    def run(self, *, faults: bool = True) -> None:
+        rehearsal.rehearse(Script({}, faults=faults))
 
     def _described(self, _name: str, say: Callable[[str, str], None], **_: Any) -> Any:
         self._say = say
@@ -59,16 +66,18 @@ def test_a_rehearsal_deploys_twice_and_takes_everything_down(
 
 def test_a_second_run_that_changes_something_is_a_failure_that_names_it(rehearsed: Rehearsal) -> None:
     rehearsed.runs[1].append(("gatekeeper", "nginx: /etc/nginx/nginx.conf"))
-    with pytest.raises(RehearsalFailed, match=r"changed something: \[gatekeeper\] nginx: /etc/nginx/nginx\.conf$"):
+    with pytest.raises(CheckFailed, match=r"changed something: \[gatekeeper\] nginx: /etc/nginx/nginx\.conf$"):
         rehearsed.run()
     assert rehearsed.world.log == ["destroyed"]
 
 
-@pytest.mark.parametrize(("tables", "said"), [("", "not there"), ("MyISAM\n", "MyISAM"), ("InnoDB\nAria\n", "Aria")])
-def test_tables_of_another_engine_are_a_failure(rehearsed: Rehearsal, tables: str, said: str) -> None:
-    rehearsed.tables = tables
-    with pytest.raises(RehearsalFailed, match=f"^manager: the sample's tables are .*{said}.* not InnoDB"):
-        rehearsed.run()
+@pytest.mark.parametrize(("faults", "checked"), [(True, ["tables", "ports", "breakage"]), (False, ["tables", "ports"])])
+def test_what_is_deployed_is_checked_and_broken_if_that_is_wanted(
+    rehearsed: Rehearsal, faults: bool, checked: list[str]
+) -> None:
+    rehearsed.run(faults=faults)
+    assert rehearsed.checks == checked
+    assert rehearsed.world.log == ["destroyed"]
 
 
 def test_a_deployment_that_fails_is_taken_down(rehearsed: Rehearsal) -> None:

@@ -20,8 +20,13 @@ class Faults:
         self._fleet = fleet
 
     def power_cut(self, name: str) -> None:
-        """Turn the machine off without a word to it. What it has written to its disk, though not synced, stays."""
+        """Turn the machine off without a word to it, and without a word of it to others, until it is started again.
+
+        Its cable is pulled first: else this host's kernel would close its connections, and the others would know at
+        once. What it has written to its disk, though not synced, stays.
+        """
         box = self._box(name)
+        network.plug(box.network, box.record.host, into_bridge=False)
         os.kill(machine.leader(box), signal.SIGKILL)
         try:
             processes.wait_until(lambda: not box.group.pids(), timeout_s=_OFF_TIMEOUT_S, what=f"{name} going off")

@@ -99,9 +99,10 @@ def make(box: Box, image: Path, operator_key: str) -> None:
 
 
 def start(box: Box) -> None:
-    """Turn the machine on; does not wait for it. It has its network, and its rules, before."""
+    """Turn the machine on, its cable plugged in; does not wait for it. It has its network, and its rules, before."""
     if not (box.directory / "image").exists():
         raise ProviderError(f"the image that {box.name} was made from is gone; remove the machine")
+    network.plug(box.network, box.record.host, into_bridge=True)
     box.group.create(cgroups.parse_size(box.record.size))
     names = [f"{box.place.key}-{box.name}", box.name, box.record.uuid, box.namespace, box.group.name]
     processes.spawn(

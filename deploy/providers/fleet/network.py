@@ -88,18 +88,18 @@ def connect(network: Network, host: int) -> None:
     _remove_link(cable)
     if not known:
         commands.run(["ip", "netns", "add", cable])
-    _batch(
+    batch(
         f"link add {cable} type veth peer name eth0 netns {cable}",
         f"link set {cable} master {network.bridge} up",
     )
-    _batch(
+    batch(
         "link set lo up",
         f"address add {address}/24 dev eth0",
         "link set eth0 up",
         f"route add default via {network.operator}",
         namespace=cable,
     )
-    _batch(f"link set {cable} alias {_FINISHED}")
+    batch(f"link set {cable} alias {_FINISHED}")
 
 
 def disconnect(network: Network, host: int) -> None:
@@ -118,18 +118,24 @@ def remove(network: Network) -> None:
         disconnect(network, int(host))
     _remove_link(network.bridge)
     if _has_blackhole(network):
-        _batch(f"route delete {_blackhole(network)}")
+        batch(f"route delete {_blackhole(network)}")
 
 
 def plug(network: Network, host: int, *, into_bridge: bool) -> None:
     """Plug a machine's cable in, or pull it."""
-    _batch(f"link set {network.cable(host)} {'up' if into_bridge else 'down'}")
+    batch(f"link set {network.cable(host)} {'up' if into_bridge else 'down'}")
 
 
 def namespaces() -> set[str]:
     """The names of the host's network namespaces."""
     # Not as JSON: ip 6.1 prints none where there are none, and names alone are one a line, an id after them.
     return {line.split()[0] for line in commands.run(["ip", "netns", "list"]).splitlines() if line.split()}
+
+
+def batch(*lines: str, namespace: str | None = None) -> None:
+    """Carry out lines of ip(8), none after the first that fails. Raises ProviderError."""
+    inside = ["-netns", namespace] if namespace else []
+    commands.run(["ip", *inside, "-batch", "-"], given="\n".join(lines) + "\n")
 
 
 def is_free(subnet: int, routes: Iterable[str]) -> bool:
@@ -155,10 +161,10 @@ def _free(key: str, preferred: int | None) -> Network:
 def _make_bridge(network: Network) -> None:
     """First of all the blackhole: without the bridge, packets to its machines would take the default route."""
     if not _has_blackhole(network):
-        _batch(f"route add {_blackhole(network)}")
+        batch(f"route add {_blackhole(network)}")
     if not _exists(network.bridge):
-        _batch(f"link add {network.bridge} type bridge")
-    _batch(f"address replace {network.operator}/24 dev {network.bridge}", f"link set {network.bridge} up")
+        batch(f"link add {network.bridge} type bridge")
+    batch(f"address replace {network.operator}/24 dev {network.bridge}", f"link set {network.bridge} up")
 
 
 def _blackhole(network: Network) -> str:
@@ -175,7 +181,7 @@ def _exists(interface: str) -> bool:
 
 def _remove_link(interface: str) -> None:
     if _exists(interface):
-        _batch(f"link delete {interface}")
+        batch(f"link delete {interface}")
 
 
 def _cables(network: Network) -> set[str]:
@@ -192,8 +198,3 @@ def _ip(*words: str) -> list[Mapping[str, Any]]:
     text = commands.run(["ip", "-json", *words])
     found: list[Mapping[str, Any]] = [each for each in json.loads(text or "[]") if each]
     return found
-
-
-def _batch(*lines: str, namespace: str | None = None) -> None:
-    inside = ["-netns", namespace] if namespace else []
-    commands.run(["ip", *inside, "-batch", "-"], given="\n".join(lines) + "\n")

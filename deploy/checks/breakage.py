@@ -1,0 +1,170 @@
+"""What may break, broken in turn under load: processes killed, a machine's power cut. All of it comes back.
+
+docs/operations.md, "A rehearsal", tells what each may do to requests, and what was measured.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from client import Client
+from contract.errors import GatekeeperError
+from deploy import clusters, processes
+from deploy.checks import load
+from deploy.checks.failed import CheckFailed
+from deploy.checks.verdict import Verdict, judged
+from deploy.deployment import Deployment
+from deploy.providers.fleet import Fleet
+from deploy.providers.fleet.faults import Faults
+from deploy.providers.interface import Say
+from deploy.roles import ndb_units
+from deploy.site import Site, on_each
+
+_BEFORE: Final = 2 * load.PER_SECOND
+_DEAD: Final = 10 * load.PER_SECOND
+_AFTER: Final = 2 * load.PER_SECOND
+_MISSED_TIMEOUT_S: Final = 60.0
+_BACK_TIMEOUT_S: Final = 180.0
+_MARIADB: Final = "mariadb.service"
+# So that a node answers with all that the others have committed; NDB's have no state of their own.
+_IN_STEP: Final[Mapping[str, str]] = {"galera": "SET SESSION wsrep_sync_wait = 15; ", "ndb": ""}
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A cluster on the fleet, and what it takes to break it."""
+
+    deployment: Deployment
+    site: Site
+    faults: Faults
+
+
+Act = Callable[[Scene, str], None]
+"""Does something to the node of that name."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """`node` breaks by `happens`; what does not come back by itself is brought back by `mends`.
+
+    `is_missed`: the proxies see it. `loses_sql`: an SQL node ends, so unkeyed writes that it is running may have the
+    outcome `unknown`.
+    """
+
+    text: str
+    node: str
+    happens: Act
+    mends: Act | None = None
+    is_missed: bool = True
+    loses_sql: bool = False
+
+
+def check(deployment: Deployment, site: Site, say: Say) -> None:
+    """Does each of the engine's faults, under load. Raises CheckFailed with what must not be."""
+    assert isinstance(deployment.provider, Fleet), "machines of a cloud have no faults to order"
+    scene = Scene(deployment, site, Faults(deployment.provider))
+    manager = site.of("manager")[0]
+    for fault in FAULTS[site.cluster.engine]:
+        deployment.engine.sql(manager, load.MAKE_TABLE)
+        verdict, back_s = _broken(scene, fault)
+        say(fault.node, f"{fault.text}: {verdict}; whole again after {back_s:.0f} s")
+        if verdict.mistakes:
+            shown = "; ".join(verdict.mistakes[:5])
+            raise CheckFailed(f"{fault.text} of {fault.node} made {len(verdict.mistakes)} mistakes: {shown}")
+    deployment.engine.sql(manager, load.DROP_TABLE)
+
+
+def _broken(scene: Scene, fault: Fault) -> tuple[Verdict, float]:
+    """What the load showed, and the seconds from the fault until nothing was missed any more."""
+    with clusters.client(scene.deployment, scene.site) as client, load.Load(client) as requests:
+        requests.answer(_BEFORE)
+        began = time.monotonic()
+        fault.happens(scene, fault.node)
+        if fault.is_missed:
+            _wait(lambda: not _is_whole(scene, client), _MISSED_TIMEOUT_S, f"{fault.node} being missed")
+        else:
+            requests.answer(_DEAD)
+        if fault.mends:
+            fault.mends(scene, fault.node)
+        _wait(lambda: _is_whole(scene, client), _BACK_TIMEOUT_S, f"{fault.node} being back")
+        back_s = time.monotonic() - began
+        requests.answer(_AFTER)
+    return judged(requests.sent, _kept(scene), may_be_unknown=fault.loses_sql), back_s
+
+
+def _kept(scene: Scene) -> list[int]:
+    """The rows that are there, which every node must see alike."""
+    engine, query = scene.deployment.engine, _IN_STEP[scene.site.cluster.engine] + load.READ_BACK
+    seen = on_each(scene.site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
+    first, *others = seen
+    if differing := [name for name in others if seen[name] != seen[first]]:
+        raise CheckFailed(f"{', '.join(differing)} and {first} see different rows")
+    return seen[first]
+
+
+def _is_whole(scene: Scene, client: Client) -> bool:
+    """Whether every proxy has every node up, and none of them misses another."""
+    try:
+        proxies = client.nodes()
+    except GatekeeperError as error:
+        raise CheckFailed(f"the gatekeeper does not tell of nodes: {error}") from None
+    nodes = [node for proxy in proxies for node in proxy.nodes]
+    return all(node.state == "up" and scene.deployment.engine.is_whole(node.engine_state) for node in nodes)
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    try:
+        processes.wait_until(condition, timeout_s=timeout_s, what=what)
+    except TimeoutError as error:
+        raise CheckFailed(str(error)) from None
+
+
+def _killed(unit: str) -> Act:
+    """Kills all of a unit's processes; systemd starts it again."""
+    return lambda scene, node: _run(scene, node, f"systemctl kill --kill-who=all --signal=KILL {unit}")
+
+
+def _killed_for_good(unit: str) -> Act:
+    """Kills them, and keeps systemd from starting the unit again."""
+    return lambda scene, node: _run(
+        scene, node, f"systemctl kill --kill-who=all --signal=KILL {unit}; systemctl stop {unit}"
+    )
+
+
+def _started(unit: str) -> Act:
+    return lambda scene, node: _run(scene, node, f"systemctl start {unit}")
+
+
+def _run(scene: Scene, node: str, script: str) -> None:
+    scene.site.hosts[node].sudo(script)
+
+
+def _power_cut(scene: Scene, node: str) -> None:
+    scene.site.hosts[node].close()
+    scene.faults.power_cut(node)
+
+
+def _power_back(scene: Scene, node: str) -> None:
+    scene.deployment.provider.start([node])
+
+
+# data1 is the data nodes' president, the oldest of them, whose end costs the others most.
+FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
+    "ndb": (
+        Fault("kill -9 of ndbmtd", "data1", _killed(ndb_units.DATA_NODE)),
+        Fault("kill -9 of mysqld", "data2", _killed(ndb_units.SQL), loses_sql=True),
+        Fault(
+            "kill -9 of ndb_mgmd, for good",
+            "manager",
+            _killed_for_good(ndb_units.MANAGEMENT),
+            mends=_started(ndb_units.MANAGEMENT),
+            is_missed=False,
+        ),
+        Fault("power cut", "data3", _power_cut, mends=_power_back, loses_sql=True),
+    ),
+    "galera": (
+        Fault("kill -9 of mariadbd", "data1", _killed(_MARIADB)),
+        Fault("kill -9 of mariadbd, where writes go", "manager", _killed(_MARIADB), loses_sql=True),
+        Fault("power cut", "data3", _power_cut, mends=_power_back),
+    ),
+}
