@@ -27,6 +27,10 @@ class NotConnected(Exception):
     """There is no connection, or it is not one to a proxy: nothing was sent."""
 
 
+class TooBusy(NotConnected):
+    """The proxy did not take the connection in time, or gave it up in its handshake; it may take one in a moment."""
+
+
 class Lost(Exception):
     """The connection ended, or what came is no answer."""
 
@@ -76,21 +80,26 @@ class Exchanges:
 
     def _connected(self, within_s: float) -> "_Connection":
         try:
+            context = self._context() if self._context else None
             plain = socket.create_connection(self._address, within_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Connection(self._secured(plain))
-        except OSError as error:  # of which ssl.SSLError and TimeoutError are two
+        except TimeoutError as error:
+            raise TooBusy(type(error).__name__) from error
+        except OSError as error:
             raise NotConnected(type(error).__name__) from error
+        return _Connection(_secured(plain, context) if context else plain)
 
-    def _secured(self, plain: socket.socket) -> socket.socket:
-        """The same connection in TLS, with a server that is a proxy, by the role in its certificate, at any address."""
-        if self._context is None:
-            return plain
-        try:
-            return self._context().wrap_socket(plain, server_hostname=dns_name("proxy"))
-        except BaseException:
-            plain.close()
-            raise
+
+def _secured(plain: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    """The same connection in TLS, with a server that is a proxy, by the role in its certificate, at any address."""
+    try:
+        return context.wrap_socket(plain, server_hostname=dns_name("proxy"))
+    except ssl.SSLCertVerificationError as error:
+        plain.close()
+        raise NotConnected(type(error).__name__) from error
+    except OSError as error:
+        plain.close()
+        raise TooBusy(type(error).__name__) from error
 
 
 class _Connection:

@@ -14,7 +14,7 @@ import structlog
 from contract.errors import DeadlineExceeded, GatekeeperError, Outcome, Unavailable, UpstreamFailed
 from contract.settings import Tls
 from contract.tls import Following
-from gatekeeper.exchange import Answering, Context, Exchanges, Lost, NotConnected
+from gatekeeper.exchange import Answering, Context, Exchanges, Lost, NotConnected, TooBusy
 from gatekeeper.settings import Settings
 
 log = structlog.get_logger()
@@ -25,6 +25,9 @@ _LEFT_OUT_S = 1.0
 _GRACE_S = 1.0
 # How long a certificate and a key may be two that do not belong together.
 _REPLACED_WITHIN_S = 3.0
+# How long a request waits for a proxy that is too busy to take its connection, when there is no other.
+_PATIENCE_S = 5.0
+_PAUSE_S = 0.05
 # A larger body is passed on in pieces.
 _MOST_HELD_BYTES = 256 << 10
 # A longer one is no answer to a question about a proxy's state.
@@ -70,12 +73,16 @@ class Proxies:
         self._lock = threading.Lock()
 
     def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
-        """Sends a judged request to the least busy proxy, and to another where that is safe. Raises GatekeeperError."""
+        """Sends a judged request to the least busy proxy, and to another where that is safe. Raises GatekeeperError.
+
+        All of them once; then again, for a while, those that were only too busy to take the connection.
+        """
         start = (
             "POST /endpoint HTTP/1.1\r\nContent-Type: application/json\r\n"
             f"Accept: {accept}\r\nX-Request-ID: {request_id}\r\n"
         )
         deadline = time.monotonic() + timeout_ms / 1000 + _GRACE_S
+        patience = min(deadline, time.monotonic() + _PATIENCE_S)
         tried: list[_Proxy] = []
         while True:
             proxy = self._take(tried)
@@ -85,6 +92,9 @@ class Proxies:
                 failure = _failure(error, is_read=is_read)
                 log.warning("proxy_failed", request_id=request_id, proxy=proxy.url, reason=type(error).__name__)
                 proxy.left_out_until = time.monotonic() + _LEFT_OUT_S
+                if isinstance(error, TooBusy) and time.monotonic() < patience:
+                    time.sleep(_PAUSE_S)
+                    continue
                 tried.append(proxy)
                 if not failure.retryable or len(tried) == len(self._proxies) or time.monotonic() >= deadline:
                     raise failure from None
