@@ -32,6 +32,7 @@ _ALWAYS: Final = range(1, 1025)
 _SILENT_AFTER_S: Final = 1.5
 # One that should answer is asked again, for as long as a busy machine may take.
 _PATIENCE_S: Final = 10.0
+_MOST_TOLD: Final = 12
 _SCAN_TIMEOUT_S: Final = 180.0
 _LISTENING: Final = "awk '$4 == \"0A\" { print $2 }' /proc/net/tcp /proc/net/tcp6"
 _LOOPBACK: Final = frozenset({"0100007F", "00000000000000000000000001000000"})
@@ -142,18 +143,25 @@ def _on(host: Host) -> Callable[[Sequence[str]], str]:
 
 def mistaken(name: str, wanted: set[Target], reached: set[Target]) -> list[str]:
     """Where what a place reaches differs from what it shall reach, a sentence each."""
-    return [
-        *(f"{name} reaches port {port} of {other}" for other, port in sorted(reached - wanted)),
-        *(f"{name} does not reach port {port} of {other}" for other, port in sorted(wanted - reached)),
-    ]
+    said = []
+    if more := reached - wanted:
+        said.append(f"{name} reaches {_told(more)}")
+    if missing := wanted - reached:
+        said.append(f"{name} does not reach {_told(missing)}")
+    return said
 
 
-def _told(reached: set[Target]) -> str:
+def _told(targets: set[Target]) -> str:
     """As `data1 22; gatekeeper 80 443`."""
     by_name: dict[str, list[str]] = {}
-    for name, port in sorted(reached, key=lambda target: (_natural(target[0]), target[1])):
+    for name, port in sorted(targets, key=lambda target: (_natural(target[0]), target[1])):
         by_name.setdefault(name, []).append(str(port))
-    return "; ".join(f"{name} {' '.join(ports)}" for name, ports in by_name.items()) or "none answers"
+    return "; ".join(f"{name} {_first(ports)}" for name, ports in by_name.items()) or "none"
+
+
+def _first(ports: Sequence[str]) -> str:
+    more = len(ports) - _MOST_TOLD
+    return " ".join(ports[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _natural(name: str) -> tuple[str, int]:

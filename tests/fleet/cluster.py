@@ -76,9 +76,9 @@ class Cluster:
             connection.client.get_host_keys().add(address, kind, entry.key)
         return connection
 
-    def listen(self, name: str, port: int) -> None:
-        """Have something listen on the machine's port, all of its addresses, until the machine stops."""
-        self.run(name, f"systemd-run --quiet --unit=listen-{port} python3 -m http.server {port}")
+    def listen(self, name: str, port: int, address: str = "0.0.0.0") -> None:
+        """Have something listen on the machine's port, all of its addresses by default, until the machine stops."""
+        self.run(name, f"systemd-run --quiet --unit=listen-{port} python3 -m http.server --bind {address} {port}")
         self.run(name, f"timeout 50 bash -c 'until echo >/dev/tcp/127.0.0.1/{port}; do sleep 0.05; done' 2>&1")
 
     def reaches(self, name: str, other: str, port: int) -> bool:

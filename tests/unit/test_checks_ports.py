@@ -39,8 +39,8 @@ def test_a_place_may_reach_what_a_rule_names(name: str, role: Source, reached: s
 
 def test_what_is_open_and_what_is_closed_but_should_be_otherwise_is_named() -> None:
     assert mistaken("data1", {("manager", 1186)}, {("manager", 3306)}) == [
-        "data1 reaches port 3306 of manager",
-        "data1 does not reach port 1186 of manager",
+        "data1 reaches manager 3306",
+        "data1 does not reach manager 1186",
     ]
 
 
