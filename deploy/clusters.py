@@ -87,11 +87,14 @@ def described(
 
 
 def with_data_nodes(deployment: Deployment, count: int) -> Deployment:
-    """The cluster, described with so many data nodes from now on. Raises ClusterError."""
+    """The cluster, described with so many data nodes from now on, and as many copies as before. Raises ClusterError."""
     before = msgspec.json.decode((deployment.directory / _DESCRIPTION).read_bytes())
     machines = before.get("machines", {})
     data = {**machines.get("data", {}), "count": count}
-    return described(deployment.name, deployment.say, members={"machines": {**machines, "data": data}})
+    changed: dict[str, Any] = {"machines": {**machines, "data": data}}
+    if deployment.cluster.engine == "ndb":
+        changed["replicas"] = deployment.cluster.copies  # left out, it would follow from the count
+    return described(deployment.name, deployment.say, members=changed)
 
 
 def known(name: str, say: Say) -> Deployment:

@@ -7,22 +7,42 @@ from deploy.providers.state import UnknownNode
 from deploy.site import Site
 from deploy.upkeep import whole
 
-_NOT_BUILT = (
-    "with ndb the number of data nodes can't be changed yet: make a cluster with as many as are wanted, and restore a"
-    " backup into it"
+_STAYS = (
+    "a data node of ndb can't be removed, because node groups hold the rows: to have fewer, fab backup, fab destroy,"
+    " fab deploy with a description that says fewer, fab restore"
 )
 
 
 def add(deployment: Deployment, count: int) -> Site:
     """So many data nodes more. Raises ClusterError, NotWhole and what `deploy` raises.
 
-    What was cut off is completed by `deploy`.
+    What was cut off is completed by `grow`, or by `deploy`.
     """
-    _check_engine(deployment.cluster)
     if count < 1:
         raise ClusterError(f"{count} data nodes can't be added; say 1 or more")
+    return grow(deployment, deployment.cluster.machines.data.count + count)
+
+
+def grow(deployment: Deployment, total: int) -> Site:
+    """So many data nodes in all; the same number again completes what was cut off.
+
+    Raises ClusterError, NotWhole and what `deploy` raises.
+    """
+    now = deployment.cluster.machines.data.count
+    check_total(deployment.cluster, total)
+    if total == now:
+        return deploy(deployment)
     whole(deployment)
-    return deploy(clusters.with_data_nodes(deployment, deployment.cluster.machines.data.count + count))
+    return deploy(clusters.with_data_nodes(deployment, total))
+
+
+def check_total(cluster: Cluster, total: int) -> None:
+    """Raises ClusterError for a number of data nodes that the cluster can't grow to."""
+    now = cluster.machines.data.count
+    if total < now:
+        raise ClusterError(f"there are {now} data nodes, and adding can't make them {total}: see fab remove-node")
+    if cluster.engine == "ndb" and total % cluster.copies:
+        raise ClusterError(f"{total} data nodes can't be divided into groups of {cluster.copies} (replicas)")
 
 
 def remove(deployment: Deployment, name: str) -> Site:
@@ -45,7 +65,8 @@ def remove(deployment: Deployment, name: str) -> Site:
 
 def check_removable(cluster: Cluster, name: str) -> None:
     """Raises ClusterError or UnknownNode for a node that can't be taken out."""
-    _check_engine(cluster)
+    if cluster.engine == "ndb":
+        raise ClusterError(_STAYS)
     nodes = [wanted.name for wanted in cluster.wanted() if wanted.role == "data"]
     if name not in nodes:
         raise UnknownNode(f"{name!r} is no data node; they are {', '.join(nodes)}")
@@ -53,8 +74,3 @@ def check_removable(cluster: Cluster, name: str) -> None:
         raise ClusterError(f"data nodes are numbered without gaps: only the last one, {nodes[-1]}, can be removed")
     if len(nodes) <= 2:
         raise ClusterError("two data nodes must stay: with one the cluster would not outlive a node")
-
-
-def _check_engine(cluster: Cluster) -> None:
-    if cluster.engine == "ndb":
-        raise ClusterError(_NOT_BUILT)

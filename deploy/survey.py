@@ -17,6 +17,7 @@ _CERTIFICATES: Final[Mapping[str, tuple[str, ...]]] = {
     "gatekeeper": (f"{service.SETTINGS}/certificate.pem", "/etc/nginx/edge.pem"),
     "proxy": (f"{service.SETTINGS}/certificate.pem",),
 }
+_ENDED: Final = "a certificate has ended"
 _LOOK: Final = """\
 for unit in {units}; do echo "unit $unit $(systemctl is-active $unit || true)"; done
 echo "release $(basename "$(readlink {root}/current || true)")"
@@ -77,12 +78,17 @@ def _asked(engine: MachineEngine, host: Host) -> Row:
 def _server(engine: MachineEngine, host: Host, row: Row) -> Row:
     state = engine.state(host)
     ready = engine.is_ready(state)
+    end = engine.certificate_end(host)
+    problems = [] if engine.is_whole(state) else ["a data node is missing" if ready else "the server is not ready"]
+    if end and end <= datetime.now(UTC):
+        problems.append(_ENDED)
     return msgspec.structs.replace(
         row,
         engine_state=state,
         version=engine.version(host) if ready else "",
+        certificate_ends=end.isoformat() if end else "",
         disk_used=int(host.sudo("df --output=pcent / | tail -1").strip(" %\n")),
-        problem="" if engine.is_whole(state) else "a data node is missing" if ready else "the server is not ready",
+        problem=", ".join(problems),
     )
 
 
@@ -94,7 +100,7 @@ def _service(host: Host, row: Row) -> Row:
     ends = min(words[1] for words in lines if words[0] == "ends")
     down = [unit for unit, state in services.items() if state != "active"]
     if datetime.fromisoformat(ends) <= datetime.now(UTC):
-        down.append("a certificate has ended")
+        down.append(_ENDED)
     return msgspec.structs.replace(
         row,
         services=services,

@@ -77,9 +77,10 @@ def previous(name: str, current: str | None, versions: Sequence[str]) -> str:
 
 
 def rotate_certificates(deployment: Deployment, *, with_edge: bool) -> None:
-    """New keys and certificates for the services, one after the other; `with_edge`: nginx's too, if it was made here.
+    """New keys and certificates for services and the engine's nodes; `with_edge`: nginx's too, if it was made here.
 
-    All are signed by the same authority, so old and new are trusted by all. Raises HostError, CertificateError.
+    One after the other. Those of one authority are signed by it again, so old and new are trusted by all. Raises
+    NotWhole, HostError, CertificateError.
     """
     site, material = deployment.site(), deployment.material
     for name in _SERVICES:
@@ -88,6 +89,8 @@ def rotate_certificates(deployment: Deployment, *, with_edge: bool) -> None:
             steps.paths(host, service.credentials(name, renewed))
             service.succeed(host, name)
             site.say(host.name, "certificate: new")
+    whole(deployment)
+    deployment.engine.rotate_certificates(site, lambda host: drained(site, deployment.engine, host))
     if with_edge and not deployment.cluster.edge.certificate:
         for host in site.of("gatekeeper"):
             # Without its key the pair is made anew; who reads the certificate meanwhile finds the old one.

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Final, Protocol
 
 import msgspec
@@ -79,6 +80,12 @@ class MachineEngine(Protocol):
 
     def version(self, host: Host) -> str:
         """The server's version."""
+
+    def rotate_certificates(self, site: Site, drained: Drained) -> None:
+        """New keys and certificates for the traffic among the nodes, one node at a time; nothing where it has none."""
+
+    def certificate_end(self, host: Host) -> datetime | None:
+        """When the first of the machine's certificates for that traffic ends; None where it has none."""
 
     def restart(self, site: Site, host: Host) -> None:
         """Restarts one node, and returns when it is in step with the others."""

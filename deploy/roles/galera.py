@@ -100,6 +100,12 @@ class Galera:
                 self._replace(host, names)
             site.report(host, "newer packages", names)
 
+    def rotate_certificates(self, site: Site, drained: Drained) -> None:
+        """Nothing: the nodes have none."""
+
+    def certificate_end(self, host: Host) -> None:
+        """None: the nodes have no certificates."""
+
     def version(self, host: Host) -> str:
         """The server's version."""
         return self.sql(host, "SELECT VERSION()").strip()

@@ -7,13 +7,15 @@ import hashlib
 import re
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from deploy import steps
+from deploy.cluster import ClusterError
 from deploy.engines import ndb
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
-from deploy.roles import ndb_tls, ndb_units, tarball
+from deploy.roles import ndb_growth, ndb_nodes, ndb_tls, ndb_units, tarball
 from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, resources, wait_for
 from deploy.site import Site, on_each
 
@@ -24,7 +26,8 @@ SQL_DATA: Final = "/var/lib/gk-mysql"
 _CONFIG: Final = f"{SETTINGS}/config.ini"
 _OPTIONS: Final = f"{SETTINGS}/my.cnf"
 _ADMINISTRATOR: Final = f"{SETTINGS}/root.cnf"
-_START_TIMEOUT_S: Final = 600
+# Left to itself, the client takes names that are not ASCII for latin1.
+_CLIENT: Final = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} --default-character-set=utf8mb4"
 _READY: Final = "SHOW GLOBAL STATUS LIKE 'Ndb_number_of%data_nodes'"
 
 
@@ -37,17 +40,17 @@ class Ndb:
         """The archive, certificates and options everywhere; then management server, data nodes and SQL nodes run."""
         assert site.cluster.ndb is not None, "cluster.checked() asks for it"
         tarball.check(site.cluster.ndb)
+        _check_copies(site)
         on_each(site.servers, lambda host: self._software(site, host))
         on_each(site.servers, lambda host: self._files(site, host))
         ndb_tls.install(site)
         on_each(site.servers, lambda host: self._options(site, host))
-        self._management(site)
-        self._data_nodes(site)
-        self._sql_nodes(site, drained)
+        self._run(site, drained)
+        ndb_growth.fill(site, self.sql)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
-        command = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} --batch --skip-column-names"
+        command = f"{_CLIENT} --batch --skip-column-names"
         return host.sudo(command, given=script.encode(), timeout_s=timeout_s)
 
     def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
@@ -89,7 +92,16 @@ class Ndb:
 
     def load(self) -> str:
         """The client, as root."""
-        return f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR}"
+        return _CLIENT
+
+    def rotate_certificates(self, site: Site, drained: Drained) -> None:
+        """New ones for all nodes, taken up by restarts, one after the other. What was cut off, `install` completes."""
+        ndb_tls.renew(site)
+        self._run(site, drained)
+
+    def certificate_end(self, host: Host) -> datetime | None:
+        """When the first of the machine's certificates for the traffic among nodes ends."""
+        return ndb_tls.end(host)
 
     def upgrade(self, site: Site, drained: Drained) -> None:
         """Nothing beyond `install`, which switches to the archive that is described, one node at a time."""
@@ -101,8 +113,8 @@ class Ndb:
     def restart(self, site: Site, host: Host) -> None:
         """The data node, then the SQL node; the manager's management server first."""
         if host.machine.role == "manager":
-            host.sudo(f"systemctl restart {ndb_units.MANAGEMENT}", timeout_s=_START_TIMEOUT_S)
-            self._wait_for_management(site)
+            host.sudo(f"systemctl restart {ndb_units.MANAGEMENT}", timeout_s=ndb_nodes.START_TIMEOUT_S)
+            ndb_nodes.wait_for_management(site)
         if host.machine.role == "data":
             self._restart_data_node(site, host)
         self._restart_sql(host)
@@ -134,9 +146,9 @@ class Ndb:
 
     def _options(self, site: Site, host: Host) -> None:
         """my.cnf everywhere, config.ini on every node: where the cluster's is newer than a process, it is restarted."""
-        nodes = _nodes(site)
+        nodes = ndb_nodes.nodes(site)
         size = resources(host)
-        node = _node(host) if host.machine.role != "standalone" else None
+        node = ndb_nodes.node(host) if host.machine.role != "standalone" else None
         manager = ndb.connect_string(nodes) if node else ""
         options = ndb.sql_options(
             memory=size.memory, directory=SQL_DATA, tls=ndb_tls.DIRECTORY, node=node, manager=manager
@@ -158,18 +170,28 @@ class Ndb:
             host.sudo("systemctl daemon-reload")
         site.report(host, "options", steps.paths(host, wanted))
 
+    def _run(self, site: Site, drained: Drained) -> None:
+        """Starts what does not run, and restarts in turn what runs with other options, certificates or programs.
+
+        Data nodes that those which run do not know yet can join when all others have been told of them: the last.
+        """
+        self._management(site)
+        new = ndb_nodes.unknown(site)
+        self._data_nodes(site, [host for host in site.of("data") if host not in new])
+        self._sql_nodes(site, drained)
+        self._data_nodes(site, new)
+
     def _management(self, site: Site) -> None:
         host = site.of("manager")[0]
         stale = _is_stale(host, ndb_units.MANAGEMENT, _CONFIG)
         site.report(host, "management server", steps.service(host, ndb_units.MANAGEMENT, changed=stale))
-        self._wait_for_management(site)
+        ndb_nodes.wait_for_management(site)
 
-    def _data_nodes(self, site: Site) -> None:
-        """Starts those that do not run, all at once; then restarts in turn those whose configuration is newer."""
-        hosts = site.of("data")
+    def _data_nodes(self, site: Site, hosts: Sequence[Host]) -> None:
+        """Starts those that do not run, all at once; then restarts in turn those that are stale."""
         started = on_each(hosts, lambda host: steps.service(host, ndb_units.DATA_NODE))
         for host in hosts:
-            self._wait_for_data_node(site, host)
+            ndb_nodes.wait_for_data_node(site, host)
         for host in hosts:
             stale = _is_stale(host, ndb_units.DATA_NODE, _CONFIG)
             if stale:
@@ -181,11 +203,18 @@ class Ndb:
         started = on_each(site.servers, lambda host: steps.service(host, ndb_units.SQL))
         on_each(site.servers, self._wait_for_sql)
         for host in site.servers:
-            stale = _is_stale(host, ndb_units.SQL, _OPTIONS)
+            stale = _is_stale(host, ndb_units.SQL, _OPTIONS) or not self._knows_all(site, host)
             if stale:
                 with drained(host):
                     self._restart_sql(host)
             site.report(host, "sql node", started[host.name] or stale)
+
+    def _knows_all(self, site: Site, host: Host) -> bool:
+        """Whether the SQL node was started since the last data node came into the configuration."""
+        if host.machine.role == "standalone":
+            return True
+        known = self.sql(host, "SHOW GLOBAL STATUS LIKE 'Ndb_number_of_data_nodes'").split()[-1:]
+        return known == [str(len(site.of("data")))]
 
     def _first_time(self, site: Site, host: Host) -> None:
         """Makes the data directory, with a root that has its password from the first moment on."""
@@ -196,28 +225,16 @@ class Ndb:
             f" rm -rf {SQL_DATA}/*; {tarball.PROGRAMS}/mysqld --defaults-file=/dev/null --initialize"
             f" --user={_ACCOUNT} --datadir={SQL_DATA} --init-file={SETTINGS}/first.sql --log-error-verbosity=1",
             given=script.encode(),
-            timeout_s=_START_TIMEOUT_S,
+            timeout_s=ndb_nodes.START_TIMEOUT_S,
         )
 
     def _restart_data_node(self, site: Site, host: Host) -> None:
-        host.sudo(f"systemctl restart {ndb_units.DATA_NODE}", timeout_s=_START_TIMEOUT_S)
-        self._wait_for_data_node(site, host)
+        host.sudo(f"systemctl restart {ndb_units.DATA_NODE}", timeout_s=ndb_nodes.START_TIMEOUT_S)
+        ndb_nodes.wait_for_data_node(site, host)
 
     def _restart_sql(self, host: Host) -> None:
-        host.sudo(f"systemctl restart {ndb_units.SQL}", timeout_s=_START_TIMEOUT_S)
+        host.sudo(f"systemctl restart {ndb_units.SQL}", timeout_s=ndb_nodes.START_TIMEOUT_S)
         self._wait_for_sql(host)
-
-    def _wait_for_management(self, site: Site) -> None:
-        manager = site.of("manager")[0]
-        asking = f"{_management_client(site)} -e SHOW >/dev/null 2>&1"
-        wait_for(manager, asking, timeout_s=60, what="the management server's answer", unit=ndb_units.MANAGEMENT)
-
-    def _wait_for_data_node(self, site: Site, host: Host) -> None:
-        number = _node(host).number
-        manager = site.of("manager")[0]
-        asking = f"{_management_client(site)} -e '{number} STATUS' 2>/dev/null | grep -q 'Node {number}: started'"
-        what = f"data node {number} ({host.name}) started"
-        wait_for(manager, asking, timeout_s=_START_TIMEOUT_S, what=what, unit=ndb_units.MANAGEMENT)
 
     def _wait_for_sql(self, host: Host) -> None:
         asking = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe '{_CONDITION[host.machine.role]}'"
@@ -229,25 +246,19 @@ _SEES = 'SHOW GLOBAL STATUS LIKE "Ndb_number_of_ready_data_nodes"'
 _CONDITION: Final = {"standalone": "SELECT 1", "manager": _SEES, "data": _SEES}
 
 
+def _check_copies(site: Site) -> None:
+    """Raises ClusterError where the cluster runs with another number of copies than the one described."""
+    told = site.of("manager")[0].sudo(f"sed -n 's/^NoOfReplicas=//p' {_CONFIG} 2>/dev/null || true")
+    if told.strip() not in {"", str(site.cluster.copies)}:
+        raise ClusterError(
+            f"replicas can't become {site.cluster.copies} where the cluster has {told.strip()}: describe it with that,"
+            " or fab backup, fab destroy, fab deploy, fab restore"
+        )
+
+
 def _is_stale(host: Host, unit: str, options: str) -> bool:
-    return steps.is_stale(host, unit, [options, f"/etc/systemd/system/{unit}", f"{tarball.ROOT}/current"])
-
-
-def _management_client(site: Site) -> str:
-    return (
-        f"timeout 20 {tarball.PROGRAMS}/ndb_mgm --no-defaults --ndb-connectstring={ndb.connect_string(_nodes(site))}"
-        f" --ndb-tls-search-path={ndb_tls.DIRECTORY} --ndb-mgm-tls=strict"
-    )
-
-
-def _nodes(site: Site) -> list[ndb.Node]:
-    return [_node(host) for host in site.nodes]
-
-
-def _node(host: Host) -> ndb.Node:
-    """A data node's number is that of its name, so that it stays when others come and go."""
-    number = re.search(r"\d+\Z", host.name)
-    return ndb.Node(int(number[0]) if host.machine.role == "data" and number else 0, host.machine.private_ip_address)
+    read = [options, f"/etc/systemd/system/{unit}", f"{tarball.ROOT}/current"]
+    return steps.is_stale(host, unit, [*read, *([ndb_tls.DIRECTORY] if host.machine.role != "standalone" else [])])
 
 
 def _password(site: Site, host: Host) -> str:

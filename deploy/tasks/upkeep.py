@@ -46,7 +46,7 @@ def rollback(_context: Context, cluster: str = clusters.DEFAULT_NAME) -> None:
 @task(name="rotate-certificates", help={"cluster": CLUSTER, "edge": "nginx's own too: clients must trust the new one"})
 @reported
 def rotate_certificates(_context: Context, cluster: str = clusters.DEFAULT_NAME, edge: bool = False) -> None:
-    """Give every service a new key and certificate, one after the other."""
+    """Give every service, and every node of ndb, a new key and certificate, one after the other."""
     with _changing(cluster, "certificates rotated") as deployment:
         upkeep.rotate_certificates(deployment, with_edge=edge)
 
@@ -59,12 +59,22 @@ def rotate_passwords(_context: Context, cluster: str = clusters.DEFAULT_NAME) ->
         passwords.rotate(deployment)
 
 
-@task(name="add-data-nodes", help={"count": "so many more (default: 1)", "cluster": CLUSTER})
+@task(
+    name="add-data-nodes",
+    help={
+        "count": "so many more (default: 1)",
+        "to": "so many in all, instead; the same again completes what was cut off",
+        "cluster": CLUSTER,
+    },
+)
 @reported
-def add_data_nodes(_context: Context, count: int = 1, cluster: str = clusters.DEFAULT_NAME) -> None:
-    """Make more data nodes and have the cluster fill them."""
+def add_data_nodes(_context: Context, count: int = 1, to: int = 0, cluster: str = clusters.DEFAULT_NAME) -> None:
+    """Make more data nodes and have the cluster fill them; with ndb a multiple of the replicas."""
     with _changing(cluster, "data nodes added") as deployment:
-        nodes.add(deployment, count)
+        if to:
+            nodes.grow(deployment, to)
+        else:
+            nodes.add(deployment, count)
 
 
 @task(name="remove-node", help={"name": "the last data node", "cluster": CLUSTER})

@@ -95,6 +95,9 @@ class Engine(Galera):
     def version(self, host: Host) -> str:
         return "1"
 
+    def rotate_certificates(self, site: Site, drained: Drained) -> None:
+        self._log.append("engine's certificates")
+
     def restart(self, site: Site, host: Host) -> None:
         raise NotImplementedError
 

@@ -134,3 +134,12 @@ def test_clients_reach_the_first_gatekeeper_by_the_name_that_its_certificate_has
     deployment = describe(**GALERA, edge=edge)
     site = Site("demo", deployment.cluster, ROOT, ROOT, ROOT, {"gatekeeper": gatekeeper}, deployment.say)
     assert clusters.url(deployment, site) == url
+
+
+def test_more_data_nodes_leave_the_number_of_copies_as_it_is() -> None:
+    archive = {"source": "/a.tar.xz", "sha256": "0" * 64}
+    deployment = describe(provider="fleet", engine="ndb", ndb=archive, machines={"data": {"count": 3, "size": "2048"}})
+    more = clusters.with_data_nodes(deployment, 6).cluster
+    assert (deployment.cluster.copies, more.copies) == (3, 3)
+    assert known().cluster.machines.data == more.machines.data
+    assert (more.machines.data.count, more.machines.data.size) == (6, "2048")

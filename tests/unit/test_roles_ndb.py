@@ -1,84 +1,16 @@
 """NDB on pretended machines: what is started and restarted, in which order, and what each machine knows."""
 
-import hashlib
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
+from cryptography import x509
 
-from contract.inventory import MachineRole
-from deploy.cluster import checked
-from deploy.host import Done, Host
+from deploy.cluster import ClusterError
+from deploy.host import Done
 from deploy.roles.ndb import Ndb
 from deploy.roles.tarball import WrongChecksum
-from deploy.site import Site
 from tests.unit.pretended_hosts import Answer, Pretended
-
-ROLES: Mapping[str, MachineRole] = {"standalone": "standalone", "manager": "manager", "data1": "data", "data2": "data"}
-GIB = 1 << 30
-ANSWERS: Mapping[str, Answer] = {"nproc": f"{4 * GIB}\n2\n", "base64 ": "Y2VydGlmaWNhdGU="}
-
-
-class Watched(Pretended):
-    """A pretended machine that notes which unit is started, restarted and waited for when, among the others."""
-
-    def __init__(self, name: str, role: MachineRole, log: list[str]) -> None:
-        super().__init__(name, role, ANSWERS)
-        self._log = log
-        self._writing = threading.Lock()
-
-    def attempt(self, script: str, *, timeout_s: float = 120.0, given: bytes | BinaryIO = b"") -> Done:
-        if " start gk-" in script or " restart gk-" in script:
-            self._note(script.rpartition("start gk-")[2].split(".")[0])
-        return super().attempt(script, timeout_s=timeout_s, given=given)
-
-    def _note(self, unit: str) -> None:
-        with self._writing:
-            self._log.append(f"{self.name} {unit}")
-
-
-class World:
-    """A cluster of pretended machines. `log`: units that were started or restarted, and drained nodes."""
-
-    def __init__(self, directory: Path) -> None:
-        archive = directory / "mysql.tar.xz"
-        archive.write_bytes(b"archive")
-        (directory / "group-secret").write_bytes(b"s" * 32)
-        sha256 = hashlib.sha256(b"archive").hexdigest()
-        self.log: list[str] = []
-        self.said: list[str] = []
-        self.hosts = {name: Watched(name, role, self.log) for name, role in ROLES.items()}
-        self.site = Site(
-            name="demo",
-            cluster=checked(
-                {
-                    "provider": "fleet",
-                    "ndb": {"source": str(archive), "sha256": sha256},
-                    "machines": {"data": {"count": 2}},
-                }
-            ),
-            root=directory,
-            directory=directory,
-            cache=directory,
-            hosts=self.hosts,
-            say=lambda host, text: self.said.append(f"{host} {text}"),
-        )
-
-    def install(self) -> list[str]:
-        """What was started, restarted and drained by an installation."""
-        self.log.clear()
-        self.said.clear()
-        Ndb().install(self.site, self._drained)
-        return list(self.log)
-
-    @contextmanager
-    def _drained(self, host: Host) -> Iterator[None]:
-        self.log.append(f"{host.name} drained")
-        yield
-        self.log.append(f"{host.name} given back")
+from tests.unit.pretended_ndb import GIB, ROLES, CutOff, World
 
 
 @pytest.fixture
@@ -154,10 +86,21 @@ def test_a_machine_has_the_certificates_of_its_nodes_and_their_keys_are_the_serv
     world: World, name: str, kinds: set[str]
 ) -> None:
     world.install()
-    files = world.hosts[name].files
-    keys = {path: state for path, (state, _) in files.items() if path.endswith("-private-key")}
-    assert {path.rpartition("/")[2].removesuffix("-private-key") for path in keys} == kinds
-    assert set(keys.values()) <= {"regular file|0400|mysql:mysql"}
+    host = world.hosts[name]
+    made = {path.rpartition("/")[2].removesuffix("-cert") for path in host.written if path.endswith("-cert")}
+    assert made - {"NDB-Cluster"} == kinds
+    for kind in kinds:
+        first = x509.load_pem_x509_certificate(host.certificate(f"{kind}-cert"))
+        first.verify_directly_issued_by(x509.load_pem_x509_certificate(world.authority("pem")))
+    assert not host.ran("NDB-Cluster-private-key")
+
+
+def test_the_authoritys_key_and_the_nodes_keys_stay_where_they_were_made(world: World) -> None:
+    world.install()
+    secret = world.authority("key").split(b"\n")[1]
+    for host in world.hosts.values():
+        assert not [given for given in host.given if secret in given or b"a secret" in given]
+        assert not host.ran(secret.decode())
 
 
 def seen(ready: int, known: int) -> str:
@@ -182,3 +125,42 @@ def test_an_sql_node_may_be_used_when_it_sees_a_data_node_that_is_ready(
     host = Pretended(name, ROLES[name], {"Ndb_number_of": answer})
     assert Ndb().state(host) == state
     assert Ndb().is_ready(state) is ready
+
+
+def test_new_certificates_are_taken_up_by_restarts_one_after_the_other(world: World) -> None:
+    world.install()
+    before = world.hosts["data1"].certificate("ndb-data-node-cert")
+    world.log.clear()
+    Ndb().rotate_certificates(world.site, world.drained)
+    sql = [f"{name} {what}" for name in ("manager", "data1", "data2") for what in ("drained", "mysql", "given back")]
+    assert world.log == ["manager ndb-mgmd", "data1 ndbmtd", "data2 ndbmtd", *sql]
+    assert world.hosts["data1"].certificate("ndb-data-node-cert") != before
+    assert world.install() == []
+
+
+def test_a_rotation_that_was_cut_off_is_completed_by_the_next_deployment(world: World) -> None:
+    world.install()
+    world.cluster.cut = 2
+    with pytest.raises(CutOff):
+        Ndb().rotate_certificates(world.site, world.drained)
+    world.cluster.cut = None
+    assert [entry for entry in world.install() if "ndb" in entry] == ["data2 ndbmtd"]
+
+
+def test_the_authority_that_an_earlier_version_left_on_the_manager_comes_to_the_operator(world: World) -> None:
+    certificate, key = world.authority("pem"), world.authority("key")
+    for suffix in ("pem", "key"):
+        (world.site.directory / "certificates" / f"ndb-authority.{suffix}").unlink()
+    manager = world.hosts["manager"]
+    manager.answers |= {"authority/NDB-Cluster-cert": certificate.decode(), "openssl pkey": key.decode()}
+    world.install()
+    assert (world.authority("pem"), world.authority("key")) == (certificate, key)
+    assert manager.ran("rm -rf /etc/mysql-cluster/authority")
+
+
+def test_another_number_of_copies_than_the_clusters_is_refused_before_anything_is_changed(world: World) -> None:
+    world.install()
+    world.hosts["manager"].answers["NoOfReplicas"] = "3\n"
+    with pytest.raises(ClusterError, match="replicas can't become 2 where the cluster has 3"):
+        world.install()
+    assert world.log == []

@@ -78,3 +78,18 @@ def test_a_machine_that_is_stopped_is_not_asked_and_its_state_is_told(world: Wor
     ]
     assert by_name(world)["data2"].state == "stopped"
     assert world.hosts["data2"].scripts == []
+
+
+@pytest.mark.parametrize(
+    ("left", "problem"),
+    [
+        pytest.param(timedelta(days=9), "", id="days left"),
+        pytest.param(timedelta(days=-1), "a certificate has ended", id="ended"),
+    ],
+)
+def test_the_end_of_a_certificate_among_nodes_is_told_as_a_services_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: timedelta, problem: str
+) -> None:
+    monkeypatch.setattr(world.engine, "certificate_end", lambda _host: NOW + left)
+    row = by_name(world)["data1"]
+    assert (row.certificate_ends, row.problem) == ((NOW + left).isoformat(), problem)

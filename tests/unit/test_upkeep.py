@@ -13,7 +13,7 @@ from deploy.backup import BackupError, Manifest, Table
 from deploy.cluster import ClusterError, checked
 from deploy.engines.mariadb import new_accounts
 from deploy.host import Access
-from deploy.nodes import check_removable
+from deploy.nodes import check_removable, check_total
 from deploy.providers.state import UnknownNode
 from deploy.roles import newer
 from deploy.roles.galera import Galera
@@ -157,7 +157,7 @@ REFUSED = [
     pytest.param(galera(3), "data4", UnknownNode, "they are data1, data2, data3", id="unknown"),
     pytest.param(galera(3), "manager", UnknownNode, "'manager' is no data node", id="the manager"),
     pytest.param(galera(2), "data2", ClusterError, "two data nodes must stay", id="the second"),
-    pytest.param(NDB, "data3", ClusterError, "with ndb the number of data nodes can't be changed yet", id="ndb"),
+    pytest.param(NDB, "data3", ClusterError, "fab backup, fab destroy, fab deploy .*, fab restore", id="ndb"),
 ]
 
 
@@ -167,6 +167,37 @@ def test_a_node_that_can_not_go_is_refused(
 ) -> None:
     with pytest.raises(error, match=said):
         check_removable(checked(described), name)
+
+
+def ndb(data: int, **members: Any) -> dict[str, Any]:
+    return {**NDB, "machines": {"data": {"count": data}}, **members}
+
+
+TOTALS = [
+    pytest.param(galera(3), 2, "there are 3 data nodes, and adding can't make them 2", id="fewer"),
+    pytest.param(ndb(4), 2, "there are 4 data nodes, and adding can't make them 2", id="fewer, with ndb"),
+    pytest.param(ndb(2), 3, r"3 data nodes can't be divided into groups of 2 \(replicas\)", id="half a node group"),
+    pytest.param(ndb(3), 4, r"4 data nodes can't be divided into groups of 3 \(replicas\)", id="copies stay"),
+]
+
+
+@pytest.mark.parametrize(("described", "total", "said"), TOTALS)
+def test_a_number_that_a_cluster_can_not_grow_to_is_refused(described: dict[str, Any], total: int, said: str) -> None:
+    with pytest.raises(ClusterError, match=said):
+        check_total(checked(described), total)
+
+
+@pytest.mark.parametrize(
+    ("described", "total"),
+    [
+        pytest.param(galera(2), 3, id="galera"),
+        pytest.param(ndb(2), 4, id="another node group"),
+        pytest.param(ndb(2), 2, id="the same again"),
+        pytest.param(ndb(3), 6, id="three copies"),
+    ],
+)
+def test_a_number_that_a_cluster_can_grow_to_is_taken(described: dict[str, Any], total: int) -> None:
+    check_total(checked(described), total)
 
 
 def test_the_last_data_node_may_go() -> None:

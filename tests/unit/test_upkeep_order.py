@@ -78,3 +78,14 @@ def test_old_passwords_are_dropped_only_when_the_new_ones_are_known_and_used(
     after = world.deployment.material.accounts()
     assert passwords.users_of(after) == [f"{user}_b" for user in passwords.users_of(before)]
     assert after.reader_password.encode() in world.hosts["proxy"].written["/etc/gatekeeper/accounts.toml"]
+
+
+def test_certificates_among_nodes_are_rotated_after_those_of_services_and_only_in_a_whole_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep.rotate_certificates(world.deployment, with_edge=False)
+    assert steps(world, "succeed", "engine's") == ["succeed gatekeeper", "succeed proxy", "engine's certificates"]
+    monkeypatch.setattr(world.engine, "is_ready", lambda _state: False)
+    with pytest.raises(NotWhole, match="not in step"):
+        upkeep.rotate_certificates(world.deployment, with_edge=False)
+    assert len(steps(world, "engine's")) == 1
