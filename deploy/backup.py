@@ -19,7 +19,7 @@ from deploy import terminal
 from deploy.cluster import Cluster
 from deploy.deployment import Deployment
 from deploy.host import Host
-from deploy.roles.engine import MachineEngine
+from deploy.roles.engine import MachineEngine, quoted, unhex
 from deploy.secrets import OWNER_ONLY, private_directory, write_file
 from deploy.site import Site
 
@@ -37,7 +37,7 @@ class BackupError(RuntimeError):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table's rows and what CHECKSUM TABLE said of them; None for both where it was written meanwhile."""
+    """How many rows a table has, and the engine's checksum of them; None for both where it was written meanwhile."""
 
     rows: int | None
     checksum: int | None
@@ -130,21 +130,23 @@ def restore(deployment: Deployment, directory: Path, manifest: Manifest) -> None
 def tables(engine: MachineEngine, host: Host, schemas: Sequence[str]) -> dict[str, Table]:
     """The schemas' tables with their rows and checksums as they are now. Raises HostError."""
     listed = ", ".join(f"'{schema}'" for schema in schemas)
-    # In hexadecimal, because a name may have a tab or a line end.
     found = engine.sql(
         host,
         "SELECT HEX(table_schema), HEX(table_name) FROM information_schema.tables"  # noqa: S608 (checked names)
         f" WHERE table_type = 'BASE TABLE' AND table_schema IN ({listed}) ORDER BY table_schema, table_name",
     )
-    names = [tuple(bytes.fromhex(part).decode() for part in line.split("\t")) for line in found.splitlines()]
-    quoted = [".".join(f"`{part.replace('`', '``')}`" for part in name) for name in names]
-    script = "".join(f"SELECT COUNT(*) FROM {name}; CHECKSUM TABLE {name};\n" for name in quoted)  # noqa: S608
+    names = [(schema, table) for schema, table in map(unhex, found.splitlines())]
+    sums = engine.checksum_statements(host, names)
+    script = "".join(
+        f"SELECT COUNT(*) FROM {quoted(*name)}; {asking};\n"  # noqa: S608 - quoted names
+        for name, asking in zip(names, sums, strict=True)
+    )
     told = engine.sql(host, script, timeout_s=_COUNT_TIMEOUT_S).splitlines() if names else []
     return {".".join(name): measured(*told[2 * at : 2 * at + 2]) for at, name in enumerate(names)}
 
 
 def measured(rows: str, checksum: str) -> Table:
-    """A table, of the lines that the server printed for COUNT and for CHECKSUM TABLE."""
+    """A table, of the lines that the server printed for COUNT and for the checksum."""
     told = checksum.rpartition("\t")[2]
     return Table(int(rows), None if told == "NULL" else int(told))
 

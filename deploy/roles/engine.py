@@ -72,6 +72,9 @@ class MachineEngine(Protocol):
     def dump(self, schemas: Sequence[str]) -> str:
         """The command that prints a server's schemas, whole, as SQL that replaces them."""
 
+    def checksum_statements(self, host: Host, tables: Sequence[tuple[str, str]]) -> list[str]:
+        """For each schema and table the statement whose one row ends with the rows' checksum, or NULL."""
+
     def load(self) -> str:
         """The command that takes such SQL."""
 
@@ -89,6 +92,16 @@ class MachineEngine(Protocol):
 
     def restart(self, site: Site, host: Host) -> None:
         """Restarts one node, and returns when it is in step with the others."""
+
+
+def quoted(*names: str) -> str:
+    """The names as SQL has them, with dots between."""
+    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
+def unhex(row: str) -> tuple[str, ...]:
+    """The values of a row whose values are in hexadecimal, so that they may have tabs and line ends."""
+    return tuple(bytes.fromhex(part).decode() for part in row.split("\t"))
 
 
 def resources(host: Host) -> Resources:

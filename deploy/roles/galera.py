@@ -13,7 +13,7 @@ from deploy.engines.interface import Position, Server, most_advanced
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.roles import newer
-from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, resources, wait_for
+from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, quoted, resources, wait_for
 from deploy.site import Site, on_each
 
 PACKAGES: Final = ("mariadb-server",)
@@ -81,6 +81,10 @@ class Galera:
     def dump(self, schemas: Sequence[str]) -> str:
         """mariadb-dump of one moment (InnoDB's snapshot), with routines, triggers and events."""
         return f"mariadb-dump {DUMP_OPTIONS} --databases {shlex.join(schemas)}"
+
+    def checksum_statements(self, host: Host, tables: Sequence[tuple[str, str]]) -> list[str]:  # noqa: ARG002 (interface)
+        """CHECKSUM TABLE."""
+        return [f"CHECKSUM TABLE {quoted(*table)}" for table in tables]
 
     def load(self) -> str:
         """The client, as root."""

@@ -16,7 +16,7 @@ from deploy.engines import ndb
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.roles import ndb_growth, ndb_nodes, ndb_tls, ndb_units, tarball
-from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, resources, wait_for
+from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, quoted, resources, unhex, wait_for
 from deploy.site import Site, on_each
 
 _ACCOUNT: Final = "mysql"
@@ -28,6 +28,10 @@ _OPTIONS: Final = f"{SETTINGS}/my.cnf"
 _ADMINISTRATOR: Final = f"{SETTINGS}/root.cnf"
 # Left to itself, the client takes names that are not ASCII for latin1.
 _CLIENT: Final = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} --default-character-set=utf8mb4"
+_COLUMNS: Final = (
+    "SELECT HEX(table_schema), HEX(table_name), HEX(column_name), HEX(data_type) FROM information_schema.columns"
+    " ORDER BY table_schema, table_name, ordinal_position"
+)
 _READY: Final = "SHOW GLOBAL STATUS LIKE 'Ndb_number_of%data_nodes'"
 
 
@@ -89,6 +93,14 @@ class Ndb:
             f"{tarball.PROGRAMS}/mysqldump --defaults-file={_ADMINISTRATOR} {DUMP_OPTIONS}"
             f" --no-tablespaces --set-gtid-purged=OFF --databases {shlex.join(schemas)}"
         )
+
+    def checksum_statements(self, host: Host, tables: Sequence[tuple[str, str]]) -> list[str]:
+        """A sum over the rows' digests: CHECKSUM TABLE depends on the order of NDB's rows."""
+        columns: dict[tuple[str, str], list[tuple[str, str]]] = {table: [] for table in tables}
+        for schema, table, column, kind in map(unhex, self.sql(host, _COLUMNS).splitlines()):
+            if (schema, table) in columns:
+                columns[schema, table].append((quoted(column), kind))
+        return [ndb.checksum_statement(quoted(*table), found) for table, found in columns.items()]
 
     def load(self) -> str:
         """The client, as root."""

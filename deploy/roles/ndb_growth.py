@@ -3,11 +3,11 @@
 See: https://dev.mysql.com/doc/refman/9.7/en/mysql-cluster-online-add-node.html
 """
 
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from deploy.host import Host, HostError
 from deploy.roles import ndb_nodes
+from deploy.roles.engine import quoted, unhex
 from deploy.site import Site
 
 _GROUP_TIMEOUT_S: Final = 120
@@ -15,7 +15,7 @@ _GROUP_TIMEOUT_S: Final = 120
 _MOVE_TIMEOUT_S: Final = 12 * 3600
 # On how many data nodes each table has rows. In hexadecimal, because a name may have a tab or a line end.
 _SPREAD: Final = (
-    "SELECT HEX(fq_name), COUNT(DISTINCT node_id) FROM ndbinfo.memory_per_fragment"
+    "SELECT HEX(fq_name), HEX(CONCAT(COUNT(DISTINCT node_id))) FROM ndbinfo.memory_per_fragment"
     " WHERE type = 'User table' GROUP BY fq_name"
 )
 # Tables whose partitions their maker gave are left as they were made.
@@ -51,12 +51,10 @@ def fill(site: Site, sql: Sql) -> None:
 
 def uneven(sql: Sql, host: Host, nodes: int) -> list[str]:
     """The tables, quoted, that have rows on fewer than so many data nodes. Raises HostError."""
-    spread = dict(_pairs(sql(host, _SPREAD)))
-    listed = [(_name(schema), _name(table)) for schema, table in _pairs(sql(host, _TABLES))]
+    spread = dict(map(unhex, sql(host, _SPREAD).splitlines()))
+    listed = map(unhex, sql(host, _TABLES).splitlines())
     return [
-        f"{_quoted(schema)}.{_quoted(table)}"
-        for schema, table in listed
-        if int(spread.get(f"{schema}/def/{table}".encode().hex().upper(), nodes)) < nodes
+        quoted(schema, table) for schema, table in listed if int(spread.get(f"{schema}/def/{table}", nodes)) < nodes
     ]
 
 
@@ -69,15 +67,3 @@ def _group(site: Site) -> list[str]:
     if made and (left := ndb_nodes.without_group(site)):
         raise HostError(f"data nodes {', '.join(map(str, left))} have no node group, and none could be made for them")
     return made
-
-
-def _pairs(rows: str) -> Sequence[tuple[str, str]]:
-    return [(first, second) for first, second in (line.split("\t") for line in rows.splitlines())]
-
-
-def _name(hexadecimal: str) -> str:
-    return bytes.fromhex(hexadecimal).decode()
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

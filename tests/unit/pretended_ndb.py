@@ -31,6 +31,11 @@ _STEMS = {"db": "ndb-data-node", "mgmd": "ndb-mgm-server", "api": "ndb-api"}
 _REFUSED = Done("", "refused", 1)
 
 
+def hexed(*values: str | int) -> str:
+    """A row of values as SQL's HEX gives them."""
+    return "\t".join(str(value).encode().hex().upper() for value in values)
+
+
 class CutOff(HostError):
     """The operator's machine vanished before the script was sent."""
 
@@ -121,9 +126,9 @@ class Cluster:
         if "Ndb_number_of_data_nodes" in script:
             return f"Ndb_number_of_data_nodes\t{len(self.known[host, 'mysql'])}\n"
         if "memory_per_fragment" in script:
-            return "".join(f"{f's/def/{name}'.encode().hex().upper()}\t{len(on)}\n" for name, on in self.tables.items())
+            return "".join(f"{hexed(f's/def/{name}', len(on))}\n" for name, on in self.tables.items())
         if "FROM information_schema.tables" in script and "ndbcluster" in script:
-            return "".join(f"{b's'.hex()}\t{name.encode().hex()}\n" for name in self.tables)
+            return "".join(f"{hexed('s', name)}\n" for name in self.tables)
         if moved := re.match(r"ALTER TABLE `s`\.`(.*)` ALGORITHM=INPLACE, REORGANIZE PARTITION", script):
             self.change(f"move {moved[1]}")
             self.tables[moved[1].replace("``", "`")] = set(self.groups)

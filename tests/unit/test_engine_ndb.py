@@ -151,3 +151,14 @@ def test_rights_that_an_account_no_longer_has_are_taken_before_the_others_are_gi
 def test_a_schema_whose_name_is_not_plain_gets_no_account(schema: str) -> None:
     with pytest.raises(ValueError, match="can't be a schema"):
         ndb.account_statements(new_accounts(), [schema], stored=True)
+
+
+def test_a_checksum_is_a_sum_over_rows_so_that_their_order_does_not_matter_and_tells_null_from_text() -> None:
+    statement = ndb.checksum_statement("`s`.`t`", [("`a`", "int"), ("`b``c`", "float")])
+    row = "CONCAT(COALESCE(MD5(`a`), '-'), COALESCE(MD5(`b``c` + 0e0), '-'))"
+    assert f"SUM(CAST(CONV(LEFT(MD5({row}), 15), 16, 10) AS UNSIGNED))" in statement
+    assert statement.endswith("FROM `s`.`t`")
+
+
+def test_a_checksum_fits_the_manifest_whatever_the_number_of_rows() -> None:
+    assert f"% {2**63} FROM" in ndb.checksum_statement("`t`", [("`a`", "int")])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.host import HostError
+from deploy.host import Host, HostError
 from deploy.roles import ndb_growth
 from tests.unit.pretended_hosts import Pretended
-from tests.unit.pretended_ndb import CutOff, World
+from tests.unit.pretended_ndb import CutOff, World, hexed
 
 TABLES = ("film", "odd-näme x/y", "a`b")
 
@@ -86,11 +86,10 @@ def test_data_nodes_that_stay_without_a_group_are_told(world: World, monkeypatch
 
 
 def test_a_table_that_has_rows_everywhere_or_that_ndb_does_not_know_is_left_alone() -> None:
-    spread = "".join(f"{f'shop/def/{name}'.encode().hex().upper()}\t{on}\n" for name, on in (("a", 4), ("b", 2)))
-    tables = "".join(f"{b'shop'.hex()}\t{name.hex()}\n" for name in (b"a", b"b", b"c"))
-    answers = [spread, tables]
+    spread = "".join(f"{hexed(f'shop/def/{name}', on)}\n" for name, on in (("a", 4), ("b", 2)))
+    answers = [spread, "".join(f"{hexed('shop', name)}\n" for name in "abc")]
 
-    def sql(_host: object, _script: str, *, timeout_s: float = 0) -> str:
+    def sql(host: Host, script: str, *, timeout_s: float = 0) -> str:  # noqa: ARG001 - its protocol
         return answers.pop(0)
 
     assert ndb_growth.uneven(sql, Pretended(), 4) == ["`shop`.`b`"]

@@ -10,7 +10,7 @@ from deploy.host import Done
 from deploy.roles.ndb import Ndb
 from deploy.roles.tarball import WrongChecksum
 from tests.unit.pretended_hosts import Answer, Pretended
-from tests.unit.pretended_ndb import GIB, ROLES, CutOff, World
+from tests.unit.pretended_ndb import GIB, ROLES, CutOff, World, hexed
 
 
 @pytest.fixture
@@ -164,3 +164,13 @@ def test_another_number_of_copies_than_the_clusters_is_refused_before_anything_i
     with pytest.raises(ClusterError, match="replicas can't become 2 where the cluster has 3"):
         world.install()
     assert world.log == []
+
+
+def test_a_tables_checksum_is_of_its_own_columns_alone() -> None:
+    rows = [("s", "t", "a", "int"), ("s", "t", "b", "text"), ("s", "other", "c", "int")]
+    host = Pretended("manager", "manager", {"mysql --defaults-file": "".join(f"{hexed(*row)}\n" for row in rows)})
+    (statement,) = Ndb().checksum_statements(host, [("s", "t")])
+    assert "MD5(`a`)" in statement
+    assert "MD5(`b`)" in statement
+    assert "`c`" not in statement
+    assert statement.endswith("FROM `s`.`t`")
