@@ -89,7 +89,7 @@ def test_a_table_that_has_rows_everywhere_or_that_ndb_does_not_know_is_left_alon
     spread = "".join(f"{hexed(f'shop/def/{name}', on)}\n" for name, on in (("a", 4), ("b", 2)))
     answers = [spread, "".join(f"{hexed('shop', name)}\n" for name in "abc")]
 
-    def sql(host: Host, script: str, *, timeout_s: float = 0) -> str:  # noqa: ARG001 - its protocol
+    def sql(host: Host, script: str, *, timeout_s: float = 0) -> str:
         return answers.pop(0)
 
     assert ndb_growth.uneven(sql, Pretended(), 4) == ["`shop`.`b`"]
