@@ -51,11 +51,9 @@ def fill(site: Site, sql: Sql) -> None:
 
 def uneven(sql: Sql, host: Host, nodes: int) -> list[str]:
     """The tables, quoted, that have rows on fewer than so many data nodes. Raises HostError."""
-    spread = dict(map(unhex, sql(host, _SPREAD).splitlines()))
+    spread = {name: int(count) for name, count in map(unhex, sql(host, _SPREAD).splitlines())}
     listed = map(unhex, sql(host, _TABLES).splitlines())
-    return [
-        quoted(schema, table) for schema, table in listed if int(spread.get(f"{schema}/def/{table}", nodes)) < nodes
-    ]
+    return [quoted(schema, table) for schema, table in listed if spread.get(f"{schema}/def/{table}", nodes) < nodes]
 
 
 def _group(site: Site) -> list[str]:
