@@ -2,6 +2,7 @@
 
 from invoke.collection import Collection
 
+from benchmark.sysbench import tasks as sysbench
 from deploy.tasks import cluster, local, look, rehearse, upkeep
 
 namespace = Collection(local)
@@ -12,3 +13,4 @@ for task in (
     *(upkeep.add_data_nodes, upkeep.remove_node, upkeep.backup, upkeep.restore),
 ):
     namespace.add_task(task)
+namespace.add_collection(sysbench.namespace)
