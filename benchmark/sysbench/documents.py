@@ -135,10 +135,10 @@ def _markdown(document: Document, page: str) -> Iterator[str]:
     if document.comparison:
         yield "## Two runs"
         yield document.agreement
-        yield _markdown_table(document.comparison)
+        yield markdown_table(document.comparison)
     for table in document.tables:
         yield f"## {table.title}"
-        yield _markdown_table(table)
+        yield markdown_table(table)
     yield "## Marks"
     yield _bullets(document.marks) or "None."
     yield "## What is unfair to whom"
@@ -151,7 +151,8 @@ def _bullets(texts: Sequence[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table as Markdown has it."""
     rule = ["---" if _is_word(table, number) else "---:" for number in range(len(table.columns))]
     return "\n".join(_line(cells) for cells in (table.columns, rule, *table.rows))
 

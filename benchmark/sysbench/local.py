@@ -3,28 +3,28 @@
 As `fab rehearse` (deploy/rehearsal.py): nothing of it can be reached from outside, and it ends with its first process.
 """
 
-import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 
 from benchmark.sysbench import run
-from benchmark.sysbench.matrix import Matrix, named
-from deploy import clusters, release
-from deploy.deployment import ROOT, deploy
+from benchmark.sysbench.matrix import named
+from contract.inventory import SQL_ROLES
+from deploy import clusters
+from deploy.deployment import API_ROLE, ROOT, Deployment
 from deploy.providers.fleet import image, sandbox
 from deploy.providers.interface import ProviderError, Say
-from deploy.site import printing
+from deploy.secrets import write_file
+from deploy.site import Site, printing
 
 NAME: Final = "benchmark"
 _TIMEOUT_S: Final = 3 * 3600
-# As the rehearsal's: Debian bookworm's Python; wheels are fetched before, because machines have no way out.
-_TARGET: Final = release.Target("3.11", platform.machine())
 # Small, so that a data set larger than a buffer pool is made in a minute. A data node of NDB keeps all rows in memory.
 _SIZES: Final[Mapping[str, Mapping[str, str]]] = {
     "galera": {"standalone": "512", "manager": "512", "data": "512"},
@@ -53,8 +53,6 @@ def members(engine: str, data_nodes: int, archive: Mapping[str, str] | None) -> 
 def start(wish: Wish, say: Say) -> int:
     """Makes the image if need be, then runs it in namespaces of their own; the exit status. Raises ProviderError."""
     image.ensure(clusters.fleet_recipe(), clusters.FLEET_CACHE, say)
-    for service in get_args(release.Service):
-        release.wheels(release.build(ROOT, service), _TARGET, clusters.VAR / "cache")
     given = msgspec.json.encode(wish).decode()
     command = sandbox.inside([sys.executable, "-m", "benchmark.sysbench.tasks", given])
     try:
@@ -70,7 +68,7 @@ def inside(wish: Wish) -> None:
     matrix = named(wish.matrix)
     deployment = clusters.described(NAME, printing(), members=wish.members)
     try:
-        site = deploy(deployment)
+        site = _servers(deployment)
         for path in map(Path, wish.paths):
             bench = (
                 run.resume(site, deployment.engine, path)
@@ -82,13 +80,23 @@ def inside(wish: Wish) -> None:
         deployment.provider.destroy(deployment.say)
 
 
+def _servers(deployment: Deployment) -> Site:
+    """The machines with SQL servers, as `fab deploy` makes them, without the services that would ask them all the time.
+
+    Raises ProviderError, HostError.
+    """
+    deployment.say(NAME, f"files: {', '.join(deployment.material.make(API_ROLE))}")
+    whole = deployment.order()
+    machines = tuple(machine for machine in whole.machines if machine.role in SQL_ROLES)
+    deployment.provider.launch(msgspec.structs.replace(whole, machines=machines), deployment.say)
+    write_file(deployment.material.host_keys, deployment.provider.known_hosts().encode())
+    site = deployment.site()
+    deployment.engine.install(site, lambda _: nullcontext())
+    return site
+
+
 def _has_run(path: Path) -> bool:
     return path.exists() and any(path.iterdir())
-
-
-def check(matrix: str) -> Matrix:
-    """The matrix of that name, looked up before anything is made. Raises UnknownMatrix."""
-    return named(matrix)
 
 
 def paths(first: Path, runs: int) -> Sequence[Path]:

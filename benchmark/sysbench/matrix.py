@@ -104,6 +104,17 @@ MATRICES: Final[Mapping[str, Matrix]] = {
         settle_s=1,
         timeline=Timeline(threads=4, lost_at_s=5, back_at_s=10, seconds=40),
     ),
+    # Reads and writes by the number of SQL nodes; run with 2, 3 and 4 data nodes, and laid together (scale.py).
+    "scale": Matrix(
+        name="scale",
+        sizes=(Size("fits", 4, 25_000),),
+        blocks=(Block("fits", _READ_AND_WRITE, (16,), "each"),),
+        repetitions=5,
+        warmup_s=1,
+        seconds=2,
+        settle_s=5,
+        timeline=None,
+    ),
     # For machines that are far smaller than those of production, and for changes of the benchmark itself.
     "reduced": Matrix(
         name="reduced",

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,13 +19,14 @@ from benchmark.sysbench import local as machines
 from benchmark.sysbench import run as running
 from benchmark.sysbench.errors import SysbenchError, UnknownMatrix
 from benchmark.sysbench.matrix import named
+from benchmark.sysbench.rundir import RunDirectory
 from deploy import cluster as descriptions
 from deploy import clusters
 from deploy.site import printing
 from deploy.tasks.failures import FAILED, USAGE, reported
 
 RUNS = clusters.VAR / "benchmark"
-_MATRIX = "trial (whether it works), reduced (half an hour, for small machines) or full (a day)"
+_MATRIX = "trial (whether it works), scale (minutes), reduced (half an hour, for small machines) or full (a day)"
 _SEED = "of the order and of sysbench's random numbers (default: by chance; it is printed)"
 
 Arguments = ParamSpec("Arguments")
@@ -132,6 +133,19 @@ def report(
         raise Exit(f"slower than the other run: {'; '.join(made.slower)}", code=FAILED)
 
 
+@task(iterable=["run"], help={"run": "a run's directory; say it for 2, 3 and 4 data nodes"})
+@told
+def scale(_context: Context, run: Sequence[str]) -> None:
+    """Lay runs with different numbers of data nodes together, as a table in Markdown."""
+    if len(run) < 2:
+        raise Exit("say --run DIRECTORY for each of at least two runs", code=USAGE)
+    from benchmark.sysbench import scale as scales  # noqa: PLC0415 (as above)
+    from benchmark.sysbench.documents import markdown_table  # noqa: PLC0415
+
+    table = scales.table([RunDirectory(Path(each)).load() for each in run])
+    print(f"{table.title}\n\n{markdown_table(table)}")
+
+
 def _new(name: str) -> Path:
     return RUNS / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
@@ -145,7 +159,7 @@ def _archive(path: str | None) -> dict[str, str]:
 
 
 namespace = Collection("benchmark")
-for each in (run, local, report):
+for each in (run, local, report, scale):
     namespace.add_task(each)
 
 

@@ -12,9 +12,8 @@ from typing import BinaryIO
 import msgspec
 
 from benchmark.sysbench.matrix import Block, Matrix, Size, Timeline
-from benchmark.sysbench.rundir import RunDirectory
 from benchmark.sysbench.run import Bench, Manifest
-from benchmark.sysbench.rundir import FORMAT
+from benchmark.sysbench.rundir import FORMAT, RunDirectory
 from benchmark.sysbench.system import Subject
 from contract.inventory import MachineRole
 from deploy.host import Done, Host, HostError

@@ -15,7 +15,7 @@ FULL = MATRICES["full"]
 
 
 def test_an_unknown_matrix_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownMatrix, match="unknown matrix 'all'; known are trial, reduced, full"):
+    with pytest.raises(UnknownMatrix, match="unknown matrix 'all'; known are trial, scale, reduced, full"):
         named("all")
 
 

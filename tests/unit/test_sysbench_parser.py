@@ -126,7 +126,8 @@ FAILED = {
     "no-server": (2002, "FATAL: unable to connect to MySQL server on socket '/tmp/sbx/nowhere.sock', aborting..."),
     "prepare-again": (
         1050,
-        "FATAL: mysql_drv_query() returned error 1050 (Table 'sbtest1' already exists) for query 'CREATE TABLE sbtest1(",
+        "FATAL: mysql_drv_query() returned error 1050 (Table 'sbtest1' already exists) for query"
+        " 'CREATE TABLE sbtest1(",
     ),
 }
 

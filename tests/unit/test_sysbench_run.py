@@ -13,7 +13,7 @@ from benchmark.sysbench.errors import NotFit, NotOurs, RunUnusable, SysbenchMiss
 from benchmark.sysbench.matrix import Size
 from benchmark.sysbench.rundir import RunDirectory
 from deploy.host import Done, HostError
-from tests.unit.sysbench_world import MATRIX, SAMPLES, TIMELINE, Machine, World, manifest, transcript, world
+from tests.unit.sysbench_world import SAMPLES, TIMELINE, Machine, World, manifest, transcript, world
 
 SIZE = Size("fits", 2, 100)
 LOST = HostError("data1: 'sysbench' could not be run: a signal ended it, or the connection was lost")
@@ -112,7 +112,7 @@ def test_a_run_directory_of_another_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"seed": 1}', b'{"format": 1}'], ids=["empty", "list", "no", "bare"])
 def test_a_manifest_that_is_none_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(RunUnusable, match="manifest|another version"):
+    with pytest.raises(RunUnusable, match=r"manifest|another version"):
         RunDirectory(tmp_path).manifest()
 
 
@@ -131,7 +131,9 @@ def test_a_full_disk_here_ends_the_run_and_says_that_it_can_be_resumed(tmp_path:
     found = world()
     bench = found.bench(tmp_path / "run")
     (tmp_path / "run" / "results.jsonl").symlink_to("/dev/full")
-    with pytest.raises(RunUnusable, match=r"the disk of .*run is full; what was measured is kept: make space and resume"):
+    with pytest.raises(
+        RunUnusable, match=r"the disk of .*run is full; what was measured is kept: make space and resume"
+    ):
         bench.directory.add(carried_out(tmp_path / "other", world()).results()[0])
 
 
@@ -154,14 +156,16 @@ def test_a_disk_that_becomes_full_while_tables_are_made_is_told_in_sysbenchs_wor
 def test_without_sysbench_and_a_way_to_get_it_the_machine_is_named() -> None:
     machine = Machine("data1", "data")
     machine.packages = set()
-    machine.answers = {"apt-get": HostError("data1: 'apt-get' ended with status 100: Unable to locate package sysbench")}
-    with pytest.raises(SysbenchMissing, match="data1 has no sysbench, and it can't be installed: .*Unable to locate"):
+    machine.answers = {
+        "apt-get": HostError("data1: 'apt-get' ended with status 100: Unable to locate package sysbench")
+    }
+    with pytest.raises(SysbenchMissing, match=r"data1 has no sysbench, and it can't be installed: .*Unable to locate"):
         system.install(machine)
 
 
 def test_another_sysbench_is_refused() -> None:
     class Old(Machine):
-        def attempt(self, script: str, **given: object) -> Done:  # type: ignore[override]
+        def attempt(self, script: str, **_: object) -> Done:  # type: ignore[override]
             return Done("sysbench 0.4.12\n", "", 0) if "--version" in script else super().attempt(script)
 
     with pytest.raises(SysbenchMissing, match=r"data1 has sysbench 0\.4\.12; 1\.0 is needed"):
@@ -283,7 +287,9 @@ def test_of_one_sample_nothing_is_said() -> None:
 
 def test_the_sampling_script_runs_the_command_keeps_its_status_and_leaves_no_process() -> None:
     script = measuring.script(["bash", "-c", "echo sysbench 1.0.20; sleep 0.2; exit 3"], 20)
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 3
     said = measuring.said(Done(done.stdout, done.stderr, done.returncode))
     assert said.transcript.version == "1.0.20"
@@ -294,7 +300,9 @@ def test_the_sampling_script_runs_the_command_keeps_its_status_and_leaves_no_pro
 
 def test_a_command_that_hangs_is_ended_by_its_limit() -> None:
     script = measuring.script(["sleep", "60"], 1)
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=50, check=False
+    )
     assert done.returncode == 124
 
 
@@ -308,9 +316,9 @@ def test_the_timeline_kills_the_last_node_starts_it_again_and_loads_the_others()
     scripts = [script for script in found.nodes[1].scripts if "systemctl" in script]
     assert scripts[0].startswith("systemctl kill --signal=KILL mariadb.service; systemctl stop mariadb.service")
     assert scripts[1] == "systemctl start --no-block mariadb.service"
-    assert [moment.at_s for moment in made.moments] == [second.at_s for second in measuring.said(
-        Done(transcript("point-select"), "", 0)
-    ).transcript.seconds]
+    assert [moment.at_s for moment in made.moments] == [
+        second.at_s for second in measuring.said(Done(transcript("point-select"), "", 0)).transcript.seconds
+    ]
 
 
 def test_the_node_is_started_again_even_when_its_killing_failed() -> None:
