@@ -19,16 +19,7 @@ def table(runs: Sequence[Results]) -> Table:
     counts = [run.manifest.data_nodes for run in ordered]
     rates = [{_key(each): each.rate for each in summaries(run)} for run in ordered]
     keys = sorted({key for found in rates for key in found})
-    rows = tuple(
-        (
-            workload,
-            size,
-            str(threads),
-            _target(nodes),
-            *(_shown(found, (workload, size, threads, nodes)) for found in rates),
-        )
-        for workload, size, threads, nodes in keys
-    )
+    rows = tuple((*_words(key), *(_shown(found, key) for found in rates)) for key in keys)
     columns = ("workload", "size", "threads", "SQL nodes", *(f"{count} data nodes" for count in counts))
     engine = runs[0].manifest.engine
     return Table(f"{engine}: transactions/s by the number of data nodes (median, interval)", columns, rows, words=4)
