@@ -29,7 +29,8 @@ samples=$(mktemp); trap 'kill $sampler 2>/dev/null || true; rm -f "$samples"' EX
 sample >"$samples" & sampler=$!
 status=0
 timeout --kill-after=5 {limit} {command} 2>&1 || status=$?
-sleep 0.05; kill $sampler; wait $sampler 2>/dev/null || true
+kill $sampler; wait $sampler 2>/dev/null || true
+{{ echo; look; }} >>"$samples"
 echo; echo '{between}'; cat "$samples"; exit $status
 """
 

@@ -19,14 +19,12 @@ _STAT: Final = re.compile(r"^\d+ \((.+)\) (.*)$")
 
 # A second between samples; one grep each. It ends with the script that started it.
 SAMPLER: Final = f"""\
-sample() {{
-    while :; do
-        echo "at $EPOCHREALTIME"
-        grep -hE '^cpu |^MemAvailable:|^ *[a-z0-9@]+: *[0-9]+ |^[0-9]+ \\(({"|".join((*SERVERS, CLIENT))})\\) ' \
+look() {{
+    echo "at $EPOCHREALTIME"
+    grep -hE '^cpu |^MemAvailable:|^ *[a-z0-9@]+: *[0-9]+ |^[0-9]+ \\(({"|".join((*SERVERS, CLIENT))})\\) ' \
  /proc/stat /proc/meminfo /proc/net/dev /proc/[0-9]*/stat 2>/dev/null || true
-        sleep 1
-    done
 }}
+sample() {{ while :; do look; sleep 1; done; }}
 """
 
 
@@ -115,12 +113,14 @@ def _sample(block: str) -> Sample:
 
 
 def _counted(words: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """What a line of /proc/stat, /proc/meminfo or /proc/net/dev adds to the sample."""
+    """What a line of /proc/stat, /proc/meminfo or /proc/net/dev adds to the sample; one that was cut off nothing."""
+    if not words:
+        return
     if words[0] == "cpu" and len(words) > 8:
         ticks = list(map(int, words[1:9]))
         yield "busy_s", (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) / _TICKS_PER_S
         yield "stolen_s", ticks[7] / _TICKS_PER_S
-    elif words[0] == "MemAvailable:":
+    elif words[0] == "MemAvailable:" and len(words) > 2:
         yield "available", int(words[1]) * 1024
     elif words[0] != "lo:" and len(words) > 9:
         yield "received", int(words[1])

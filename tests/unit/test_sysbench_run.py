@@ -280,6 +280,14 @@ def test_a_machines_use_is_the_difference_after_the_warm_up() -> None:
     assert (found.received_per_s, found.sent_per_s) == (1000.0, 2000.0)
 
 
+def test_a_sample_that_was_cut_off_counts_as_far_as_it_goes() -> None:
+    whole = usage.samples(SAMPLES)
+    for end in range(len("at 1000.0\n"), len(SAMPLES)):
+        found = usage.samples(SAMPLES[:end] + "\nat 1004.0\n")
+        assert found[-1].at_s == 1004.0
+        assert found[:1] == whole[:1] or end < SAMPLES.index("at 1001.0")
+
+
 def test_of_one_sample_nothing_is_said() -> None:
     assert usage.usage(usage.samples("at 1.0\n"), warmup_s=0) is None
     assert usage.usage([], warmup_s=0) is None
