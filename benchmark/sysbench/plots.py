@@ -27,7 +27,8 @@ _STYLES: Final[Mapping[int, tuple[str, str, str]]] = {
     1: ("#c8641b", "s", "--"),
     -1: ("#2c9468", "^", "-."),
 }
-_OPTIONS: Final = {
+# matplotlib's type for these is a literal of all their names.
+_OPTIONS: Final[dict[Any, Any]] = {
     **dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor"), _INK
     ),

@@ -165,7 +165,7 @@ def test_without_sysbench_and_a_way_to_get_it_the_machine_is_named() -> None:
 
 def test_another_sysbench_is_refused() -> None:
     class Old(Machine):
-        def attempt(self, script: str, **_: object) -> Done:  # type: ignore[override]
+        def attempt(self, script: str, **_: object) -> Done:
             return Done("sysbench 0.4.12\n", "", 0) if "--version" in script else super().attempt(script)
 
     with pytest.raises(SysbenchMissing, match=r"data1 has sysbench 0\.4\.12; 1\.0 is needed"):
