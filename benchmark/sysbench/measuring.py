@@ -112,6 +112,8 @@ def marks(asked: Mapping[str, Said], seconds: int) -> list[str]:
             found.append(f"{name}: {said.transcript.error_lines} lines of errors, status {said.status}")
         if final is not None:
             found += _counted(name, final, seconds)
+    if merging.uneven([said.transcript.final for said in asked.values() if said.transcript.final]):
+        found.append("no rate: the processes counted different times")
     return found
 
 
@@ -121,9 +123,8 @@ def _counted(name: str, final: parser.Report, seconds: int) -> list[str]:
         found.append(f"{name}: {final.ignored_errors} transactions tried again")
     if final.reconnects:
         found.append(f"{name}: {final.reconnects} reconnects")
-    lasted = final.transactions / final.transactions_per_s if final.transactions_per_s else 0.0
-    if abs(lasted - seconds) > _ODD_DURATION * seconds:
-        found.append(f"{name}: counted {lasted:.1f} s, not {seconds}")
+    if abs(final.counted_s - seconds) > _ODD_DURATION * seconds:
+        found.append(f"{name}: counted {final.counted_s:.1f} s, not {seconds}")
     return found
 
 

@@ -1,6 +1,7 @@
 """Several sysbench processes that ran at once, as one: rates are added, histograms laid together. Pure.
 
-The processes start within some 0.1 s of each other, each on its own machine; the warm-up hides that.
+The processes start within some 0.1 s of each other, each on its own machine; the warm-up hides that. On a machine that
+is overloaded one may begin to count later than the others: the sum of such rates is none.
 """
 
 from collections import Counter
@@ -11,6 +12,8 @@ import msgspec
 from benchmark.sysbench.parser import Bucket, Report, Transcript
 
 _SHARES = (50.0, 95.0, 99.0)
+# The longest time that one of several processes counted may be so many times the shortest.
+_UNEVEN = 1.5
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -29,10 +32,10 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def merged(transcripts: Sequence[Transcript]) -> Rates | None:
-    """The processes together; None when one did not come to its end: a sum without it would be another load's."""
+    """The processes together; None when one did not come to its end, or they did not count the same time."""
     reports = [transcript.final for transcript in transcripts]
     whole = [report for report in reports if report is not None]
-    if not whole or len(whole) != len(reports):
+    if not whole or len(whole) != len(reports) or uneven(whole):
         return None
     counts = histogram(transcripts)
     return Rates(
@@ -45,6 +48,12 @@ def merged(transcripts: Sequence[Transcript]) -> Rates | None:
         ignored_errors=sum(report.ignored_errors for report in whole),
         reconnects=sum(report.reconnects for report in whole),
     )
+
+
+def uneven(reports: Sequence[Report]) -> bool:
+    """Whether the processes counted times so different that their rates can't be added."""
+    counted = [report.counted_s for report in reports]
+    return len(counted) > 1 and max(counted) > _UNEVEN * min(counted)
 
 
 def histogram(transcripts: Iterable[Transcript]) -> list[Bucket]:

@@ -12,7 +12,8 @@ import msgspec
 
 _NUMBER: Final = r"(\d+(?:\.\d+)?)"
 _VERSION: Final = re.compile(r"^sysbench (\d+(?:\.\d+)+)", re.MULTILINE)
-_REPORT: Final = re.compile(r"^(?:\[ \d+s \] Checkpoint report:\n)?SQL statistics:$", re.MULTILINE)
+_REPORT: Final = re.compile(r"^SQL statistics:$", re.MULTILINE)
+_CHECKPOINT: Final = re.compile(r"^\[ \d+s \] Checkpoint report:$", re.MULTILINE)
 _SECOND: Final = re.compile(
     rf"^\[ (\d+)s \] thds: (\d+) tps: {_NUMBER} qps: {_NUMBER} \(r/w/o: \S+\) lat \(ms,\d+%\): {_NUMBER}"
     rf" err/s: {_NUMBER} reconn/s: {_NUMBER}$",
@@ -44,6 +45,11 @@ class Report(msgspec.Struct, frozen=True):
     most_ms: float
     percentile_ms: float
     sum_ms: float
+
+    @property
+    def counted_s(self) -> float:
+        """How long it counted, as its own rate has it (`total_time_s` begins with the warm-up); 0 without any."""
+        return self.transactions / self.transactions_per_s if self.transactions_per_s else 0.0
 
 
 class Second(msgspec.Struct, frozen=True):
@@ -105,13 +111,18 @@ def version(printed: str) -> str:
 
 
 def _reports(text: str) -> Iterator[tuple[bool, Report]]:
-    """Each report, and whether it is a checkpoint's. One that was cut off is none."""
+    """Each report, and whether it is a checkpoint's. One that was cut off is none.
+
+    A line of progress may stand between a checkpoint's heading and its report, because another thread writes it. But
+    the final report is always the last: as many as there are headings, the first ones, are checkpoints'.
+    """
+    headings = len(_CHECKPOINT.findall(text))
     starts = [*_REPORT.finditer(text)]
     for number, start in enumerate(starts):
         end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
         report = _report(text[start.start() : end])
         if report:
-            yield "Checkpoint" in start[0], report
+            yield number < headings, report
 
 
 def _report(text: str) -> Report | None:

@@ -87,7 +87,7 @@ def _by_threads(run: Results, size: str, found: Sequence[Summary], what: str) ->
         if what == "rate":
             axis.set_ylim(bottom=0)
         _plain(axis)
-    axes[0].legend()
+    axes[0].legend(loc="upper left" if what == "rate" else "lower right")
     title = "Throughput" if what == "rate" else "Latency"
     return Plot(f"{title} by threads, {size}", "Medians; bars are intervals (see Statistics).", _svg(figure))
 

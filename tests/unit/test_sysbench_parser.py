@@ -9,11 +9,13 @@ server-killed     4 threads; the server was killed with SIGKILL after 2.5 s
 crashed           the same with --mysql-ignore-errors=all: sysbench ended with a segmentation fault (its issue 527)
 reconnects        the same, with the client library's mysql_close replaced by one that leaves the handle usable, as the
                   fix proposed for that issue does: sysbench's own lines, of a sysbench that can connect again
+lines-between     4 threads through a Galera node: a line of progress between the checkpoint's heading and its report
 missing-table, no-server, prepare, prepare-again    as their names say
 """
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmark.sysbench import parser
@@ -57,6 +59,14 @@ def test_what_came_before_the_checkpoint_is_apart_from_what_is_counted() -> None
     assert (warmup.transactions, warmup.transactions_per_s, warmup.ignored_errors) == (167, 165.58, 43)
     assert found.final is not None
     assert (found.final.transactions, found.final.transactions_per_s, found.final.ignored_errors) == (496, 243.83, 111)
+
+
+def test_a_line_of_progress_within_a_checkpoint_does_not_make_it_the_final_report() -> None:
+    found = parsed("lines-between")
+    assert [report.events for report in found.checkpoints] == [17232]
+    assert found.final is not None
+    assert (found.final.events, found.final.transactions_per_s) == (48002, 23998.09)
+    assert [second.at_s for second in found.seconds] == [1, 2, 3]
 
 
 def test_a_transaction_of_several_queries_is_told_from_its_queries() -> None:
@@ -169,6 +179,16 @@ def test_two_processes_together_have_the_sum_of_their_rates_and_one_histogram() 
     assert both.most_ms == 247.83
     assert sum(bucket.count for bucket in histogram([one, two])) == both.events
     assert 8.90 < both.p99_ms < 227.40
+
+
+def test_the_rates_of_processes_that_counted_different_times_are_not_added() -> None:
+    one = parsed("point-select")
+    assert one.final is not None
+    late = msgspec.structs.replace(one.final, transactions_per_s=one.final.transactions_per_s * 2)
+    assert one.final.counted_s == pytest.approx(3.007, abs=0.001)
+    assert late.counted_s == pytest.approx(one.final.counted_s / 2)
+    assert merged([one, msgspec.structs.replace(one, final=late)]) is None
+    assert merged([one, one]) is not None
 
 
 def test_a_sum_without_one_of_its_processes_is_no_measurement() -> None:
