@@ -87,7 +87,7 @@ def _by_threads(run: Results, size: str, found: Sequence[Summary], what: str) ->
         if what == "rate":
             axis.set_ylim(bottom=0)
         _plain(axis)
-    axes[0].legend(loc="upper left" if what == "rate" else "lower right")
+    _legend(figure, axes)
     title = "Throughput" if what == "rate" else "Latency"
     return Plot(f"{title} by threads, {size}", "Medians; bars are intervals (see Statistics).", _svg(figure))
 
@@ -98,7 +98,7 @@ def _beside(run: Results, size: str, found: Sequence[Summary]) -> Plot:
     threads = max(set(numbers), key=lambda number: (len({e.cell.workload for e in found if e.cell.threads == number}),))
     mine = [each for each in found if each.cell.threads == threads and each.rate]
     workloads = _workloads(mine)
-    figure = Figure(figsize=(7.5, 0.9 + 0.55 * len(workloads)), layout="constrained")
+    figure = Figure(figsize=(7.5, 1.3 + 0.5 * len(workloads)), layout="constrained")
     axis = figure.subplots()
     for offset, nodes in enumerate(_targets(run)):
         rows = [
@@ -111,7 +111,7 @@ def _beside(run: Results, size: str, found: Sequence[Summary]) -> Plot:
     axis.set(xlabel="transactions/s", xscale="log", yticks=range(len(workloads)), yticklabels=workloads)
     axis.invert_yaxis()
     _plain(axis, across=True)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25 if len(workloads) > 2 else -0.45), ncols=3)
+    _legend(figure, [axis])
     return Plot(
         f"Every workload with {threads} threads, {size}", "A logarithmic axis; medians with intervals.", _svg(figure)
     )
@@ -216,6 +216,13 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     for axis in axes[count:]:
         axis.set_axis_off()
     return figure, axes[:count]
+
+
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One below all, where it hides nothing; a target that is in several is named once."""
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if named:
+        figure.legend([*named.values()], [*named], loc="outside lower center", ncols=3)
 
 
 def _log_threads(axis: Axes, threads: Sequence[int]) -> None:
