@@ -34,7 +34,7 @@ lint: venv ## ruff and mypy
 unit: venv ## the unit tests
 	@$(BIN)/pytest tests/unit
 
-bench: ## measure the whole path beside its peers
+bench: ## measure the whole path beside its peers, and what its stages cost
 	@bash deploy/install.sh bench
 	@bash deploy/venv.sh
 	@$(BIN)/python -m benchmark

@@ -1,103 +1,168 @@
 """One run: every target opened, checked, and then asked in turn, round after round, in an order that changes."""
 
-import contextlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 import pymysql
 
-from benchmark import machine, tunnels, world
+from benchmark import arrivals, large, machine, stages, tunnels, usage, world
+from benchmark.arrivals import Arrival
 from benchmark.errors import BenchmarkError, LoadFailed
+from benchmark.http_load import HttpLoad
+from benchmark.large import Large
 from benchmark.machine import Machine
-from benchmark.measurement import Run, run_of
-from benchmark.targets import TARGETS, Load
+from benchmark.measurement import Cell, Run, run_of
+from benchmark.plan import Plan, order
+from benchmark.shapes import POINT, SHAPES
+from benchmark.stages import Stages
+from benchmark.targets import TARGETS, Load, Opened
 from benchmark.tunnels import NoDelay
-from benchmark.workload import SEED
+from benchmark.usage import Roots
 from benchmark.world import World
 from deploy.local import Say
 from proxy.tunnels import TunnelError
 
-CLIENTS = (1, 16)
+_IDLE_S = 3.0
 
-
-class Plan(msgspec.Struct, frozen=True):
-    """What to measure. `seconds`: of each of the `rounds` runs of a target at a number of clients."""
-
-    targets: tuple[str, ...]
-    clients: tuple[int, ...] = CLIENTS
-    rounds: int = 5
-    seconds: int = 2
+Found = TypeVar("Found")
+# What goes wrong with a part of a run, which the others outlive.
+_FAILURES = (BenchmarkError, TunnelError, OSError, pymysql.MySQLError)
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything that a run found: the raw data. `not_measured`: why targets, by name, have no runs or fewer."""
+    """Everything that a run found: the raw data. `not_measured`: why targets or parts, by name, have less or nothing.
+
+    `minutes`: how long it took, with starting and ending.
+    """
 
     machine: Machine
     plan: Plan
     runs: list[Run]
     not_measured: dict[str, str]
-    no_delay: NoDelay | None
+    no_delay: NoDelay | None = None
+    stages: Stages | None = None
+    arrivals: list[Arrival] = []
+    large: list[Large] = []
+    minutes: float = 0.0
 
 
 def run(plan: Plan, say: Say) -> Report:
     """Measures on a system of its own. Raises what world.started raises."""
+    began = time.monotonic()
     described = machine.describe()
-    with world.started(say) as here, contextlib.ExitStack() as stack:
-        problems: dict[str, str] = {}
-        loads = _opened(plan.targets, here, stack, problems, say)
-        runs = list(_measured(plan, loads, problems, say))
-        return Report(described, plan, runs, problems, _no_delay(here, say))
+    with world.started(say) as here:
+        bench = _Bench(plan, here, say, began + plan.minutes * 60)
+        found = Report(described, plan, [], bench.problems)
+        found = msgspec.structs.replace(found, **bench.parts())
+    return msgspec.structs.replace(found, minutes=round((time.monotonic() - began) / 60, 1))
 
 
-def order(plan: Plan, targets: Sequence[str], round_number: int) -> list[tuple[str, int]]:
-    """The runs of a round, shuffled: the same for the same plan, another for each round."""
-    cells = [(target, clients) for target in targets for clients in plan.clients]
-    random.Random(SEED + round_number).shuffle(cells)
-    return cells
+class _Bench:
+    """A run under way. `problems`: what could not be measured, and why."""
 
+    def __init__(self, plan: Plan, here: World, say: Say, deadline: float) -> None:
+        self._plan = plan
+        self._here = here
+        self._say = say
+        self._deadline = deadline
+        self.problems: dict[str, str] = {}
+        self._opened: dict[str, Opened] = {}
+        self._loads: dict[tuple[str, str], Load] = {}
 
-def _opened(
-    names: Sequence[str], here: World, stack: contextlib.ExitStack, problems: dict[str, str], say: Say
-) -> dict[str, Load]:
-    loads = {}
-    for name in names:
+    def parts(self) -> dict[str, object]:
+        """The members of the report that are asked for."""
+        for name in self._plan.targets:
+            self._open(name)
+        parts: dict[str, Callable[[], object]] = {
+            "stages": lambda: stages.measure(self._here, self._plan.stage_seconds),
+            "arrivals": lambda: list(
+                arrivals.measure(self._http(), self._plan.rates, self._plan.rate_seconds, self._say)
+            ),
+            "large": lambda: list(large.measure(self._here, self._plan.rows)),
+            "no_delay": lambda: tunnels.measure(self._here),
+        }
+        found = {
+            name: self._part(name, part) for name, part in parts.items() if name in (*self._plan.parts, "no_delay")
+        }
+        if "rounds" in self._plan.parts:
+            found["runs"] = list(self._rounds())
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _part(self, name: str, measure: Callable[[], Found]) -> Found | None:
+        self._say(name, "measuring")
         try:
-            load = TARGETS[name].open(here, stack)
-            load.check()
-        except (BenchmarkError, TunnelError) as error:
-            problems[name] = str(error)
-            say(name, f"not measured: {error}")
+            return measure()
+        except _FAILURES as error:
+            self._not(name, str(error))
+            return None
+
+    def _open(self, name: str) -> None:
+        """Starts a target and asks it for every shape once."""
+        target = TARGETS[name]
+        try:
+            opened = target.open(self._here)
+            for shape in self._plan.shapes if target.every_shape else (POINT.name,):
+                load = opened.load(self._here.asked[shape])
+                load.check()
+                self._loads[name, shape] = load
+        except _FAILURES as error:
+            self._not(name, str(error))
         else:
-            loads[name] = load
-            say(name, "ready")
-    return loads
+            self._opened[name] = opened
+            self._say(name, "ready")
 
+    def _http(self) -> dict[str, HttpLoad]:
+        """The targets that plain HTTP reaches, for point selects."""
+        loads = {name: self._loads[name, POINT.name] for name in self._opened if (name, POINT.name) in self._loads}
+        return {name: load for name, load in loads.items() if isinstance(load, HttpLoad) and not TARGETS[name].clients}
 
-def _measured(plan: Plan, loads: Mapping[str, Load], problems: dict[str, str], say: Say) -> Iterator[Run]:
-    for round_number in range(1, plan.rounds + 1):
-        for name, clients in order(plan, list(loads), round_number):
-            try:
-                found = run_of(round_number, name, clients, loads[name].measure(clients, plan.seconds))
-            except LoadFailed as error:
-                problems[name] = f"round {round_number}, {clients} clients: {error}"
-                say(name, problems[name])
-                continue
-            say(f"{round_number}/{plan.rounds}", _line(found))
-            yield found
+    def _rounds(self) -> Iterator[Run]:
+        idle = {name: self._idle(self._roots(name)) for name in self._opened}
+        for number in range(1, self._plan.rounds + 1):
+            for cell in order(self._plan, list(self._opened), number):
+                if time.monotonic() + self._plan.seconds > self._deadline:
+                    self._not("time", f"stopped in round {number}, after {self._plan.minutes} minutes")
+                    return
+                yield from self._cell(number, cell, idle[cell.target])
+
+    def _cell(self, number: int, cell: Cell, idle: Mapping[str, float]) -> Iterator[Run]:
+        roots = self._roots(cell.target)
+        before, begin = usage.snapshot(roots), time.monotonic()
+        try:
+            sample = self._loads[cell.target, cell.shape].measure(cell.clients, self._plan.seconds)
+        except LoadFailed as error:
+            self._not(cell.target, f"round {number}, {cell.shape}, {cell.clients} clients: {error}")
+            return
+        after, lasted = usage.snapshot(roots), time.monotonic() - begin
+        if SHAPES[cell.shape].writes:
+            self._here.clean()
+        # The warm-up's requests take processor time, too; they are counted as if they came as fast as the others.
+        requests = round(sample.per_second * self._plan.seconds) + sample.errors
+        spent = usage.per_thousand(before, after, requests, {role: rate * lasted for role, rate in idle.items()})
+        found = run_of(number, cell, sample, spent)
+        self._say(f"{number}/{self._plan.rounds}", _line(found))
+        yield found
+
+    def _idle(self, roots: Roots) -> dict[str, float]:
+        """What each role takes in a second while nobody asks: of probes and of the other targets' probes."""
+        before = usage.snapshot(roots)
+        time.sleep(_IDLE_S)
+        after = usage.snapshot(roots)
+        return {role: (spent - before.cpu_s.get(role, 0.0)) / _IDLE_S for role, spent in after.cpu_s.items()}
+
+    def _roots(self, name: str) -> Roots:
+        return {**self._opened[name].roots, **self._here.database_roots()}
+
+    def _not(self, name: str, reason: str) -> None:
+        self.problems[name] = reason
+        self._say(name, f"not measured: {reason}")
 
 
 def _line(found: Run) -> str:
     errors = f", {found.errors} errors" if found.errors else ""
     return (
-        f"{found.target} with {found.clients}: {found.per_second:.0f}/s, p50 {found.p50_ms:.2f} ms, "
+        f"{found.target}, {found.shape} with {found.clients}: {found.per_second:.0f}/s, p50 {found.p50_ms:.2f} ms, "
         f"p99 {found.p99_ms:.2f} ms{errors}"
     )
-
-
-def _no_delay(here: World, say: Say) -> NoDelay | None:
-    try:
-        return tunnels.measure(here)
-    except (TunnelError, pymysql.MySQLError) as error:
-        say("tunnels", f"not measured: {error}")
-        return None

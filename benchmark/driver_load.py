@@ -1,130 +1,74 @@
-"""The limit: PyMySQL straight through the tunnels. A process for each client, so that no lock of Python's is shared.
+"""PyMySQL without any service: the limit through the tunnels, and the database alone. A process for each client."""
 
-The processes are forked, so that nothing is imported while others measure, and wait for one another before they start.
-"""
-
-import multiprocessing
+import contextlib
 import random
-import time
-from collections import Counter
-from collections.abc import Sequence
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.synchronize import Barrier
+from collections.abc import Iterator, Sequence
 
 import pymysql
 
+from benchmark import forked
 from benchmark.errors import LoadFailed
-from benchmark.measurement import WARM_UP_S, Sample
-from benchmark.workload import SCHEMA, SEED, STATEMENT, Film
+from benchmark.forked import Ask
+from benchmark.measurement import Sample
+from benchmark.shapes import KEY, SCHEMA, Asked, Keys, Question
 from proxy.connection import Login
 from proxy.tunnels import LocalEnd
 
-_CONNECT_TIMEOUT_S = 10
-_GRACE_S = 20
-_STATEMENT = STATEMENT.replace("?", "%s")
-_processes = multiprocessing.get_context("fork")
+_TIMEOUT_S = 10
 
 
 class DriverLoad:
-    """Asks through the tunnels' ends; clients take them in turn."""
+    """Asks through the ends, of tunnels or of the servers' own; clients take them in turn. `host`: of a TCP end."""
 
-    def __init__(self, ends: Sequence[LocalEnd], login: Login, films: Sequence[Film]) -> None:
+    def __init__(self, ends: Sequence[LocalEnd], login: Login, asked: Asked, host: str = "127.0.0.1") -> None:
         self._ends = ends
         self._login = login
-        self._films = films
+        self._asked = asked
+        self._statement = asked.shape.statement.replace("?", "%s")
+        self._host = host
 
     def check(self) -> None:
-        """Asks once through every tunnel. Raises LoadFailed."""
-        for end in self._ends:
+        """Asks once through every end. Raises LoadFailed."""
+        for number in range(len(self._ends)):
             try:
-                with _connect(end, self._login) as connection:
-                    if not _ask(connection.cursor(), self._films[0]):
+                with self.connected(number) as ask:
+                    if not ask(random.Random(number)):
                         raise LoadFailed("answered without the row")
             except pymysql.MySQLError as error:
                 raise LoadFailed(f"can't be asked: {error}") from None
 
     def measure(self, clients: int, seconds: int) -> Sample:
         """One run. Raises LoadFailed."""
-        barrier = _processes.Barrier(clients)
-        pipes, workers = [], []
-        for number in range(clients):
-            parent, child = _processes.Pipe(duplex=False)
-            arguments = (self._ends[number % len(self._ends)], number, seconds, barrier, child)
-            workers.append(_processes.Process(target=self._client, args=arguments, daemon=True))
-            pipes.append(parent)
-        try:
-            for worker in workers:
-                worker.start()
-            return _merged([_received(pipe, seconds + _GRACE_S) for pipe in pipes])
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.join()
+        return forked.measure(self.connected, clients, seconds)
 
-    def _client(self, end: LocalEnd, number: int, seconds: int, barrier: Barrier, results: Pipe) -> None:
-        with _connect(end, self._login) as connection:
-            barrier.wait(_CONNECT_TIMEOUT_S)
-            results.send(_loop(connection, self._films, random.Random(SEED + number), seconds))
+    @contextlib.contextmanager
+    def connected(self, number: int) -> Iterator[Ask]:
+        """A connection of the client of that number. Raises pymysql.MySQLError."""
+        keys = Keys(number)
 
+        def ask(dice: random.Random) -> bool:
+            question = dice.choice(self._asked.questions)
+            cursor.execute(self._statement, _values(question, keys.take()))
+            return cursor.fetchall() == question.rows and (bool(question.rows) or cursor.rowcount == 1)
 
-def _loop(
-    connection: "pymysql.Connection[pymysql.cursors.Cursor]",
-    films: Sequence[Film],
-    dice: random.Random,
-    seconds: float,
-) -> Sample:
-    """Asks one film after another until the time is over."""
-    latencies: Counter[int] = Counter()
-    wrong = 0
-    begin = time.perf_counter()
-    counted_from, end = begin + WARM_UP_S, begin + seconds
-    with connection.cursor() as cursor:
-        received = begin
-        while received < end:
-            film = dice.choice(films)
-            sent = time.perf_counter()
-            right = _ask(cursor, film)
-            received = time.perf_counter()
-            if not right:
-                wrong += 1
-            elif received >= counted_from:
-                latencies[int((received - sent) * 1e6)] += 1
-    return Sample(received - counted_from, dict(latencies), wrong)
+        with self._connect(self._ends[number % len(self._ends)]) as connection, connection.cursor() as cursor:
+            yield ask
+
+    def _connect(self, end: LocalEnd) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        return pymysql.connect(
+            user=self._login.user,
+            password=self._login.password,
+            unix_socket=end.unix_socket,
+            host=self._host,
+            port=end.port,
+            database=SCHEMA,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=_TIMEOUT_S,
+            read_timeout=_TIMEOUT_S,
+            ssl_disabled=True,  # the SSH tunnel encrypts
+        )
 
 
-def _ask(cursor: pymysql.cursors.Cursor, film: Film) -> bool:
-    cursor.execute(_STATEMENT, (film.film_id,))
-    return cursor.fetchall() == ((film.film_id, film.title, film.rental_rate),)
-
-
-def _connect(end: LocalEnd, login: Login) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-    return pymysql.connect(
-        user=login.user,
-        password=login.password,
-        unix_socket=end.unix_socket,
-        host="127.0.0.1",
-        port=end.port,
-        database=SCHEMA,
-        charset="utf8mb4",
-        autocommit=True,
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_CONNECT_TIMEOUT_S,
-        ssl_disabled=True,  # the SSH tunnel encrypts
-    )
-
-
-def _received(pipe: Pipe, timeout_s: float) -> Sample:
-    if not pipe.poll(timeout_s):
-        raise LoadFailed("a client did not end in time")
-    try:
-        sample: Sample = pipe.recv()
-    except EOFError:
-        raise LoadFailed("a client failed") from None
-    return sample
-
-
-def _merged(samples: Sequence[Sample]) -> Sample:
-    latencies: Counter[int] = Counter()
-    for sample in samples:
-        latencies.update(sample.latencies_us)
-    return Sample(max(sample.seconds for sample in samples), dict(latencies), sum(sample.errors for sample in samples))
+def _values(question: Question, key: int) -> tuple[int | str, ...]:
+    return tuple(key if value == KEY else value for value in question.params)

@@ -1,8 +1,6 @@
 """The load on HTTP targets, the same for all: wrk, a closed loop, a keep-alive connection for each client."""
 
-import http.client
 import shutil
-import socket
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +8,10 @@ from pathlib import Path
 
 from benchmark import commands
 from benchmark.errors import LoadFailed, NotMeasured
+from benchmark.exchanges import Exchange
 from benchmark.measurement import WARM_UP_S, Sample
-from benchmark.workload import SEED, Exchange
-from contract.settings import split_address
+from benchmark.raw_http import Channel
+from benchmark.shapes import KEY_MARK, SEED, Keys
 from deploy.secrets import write_file
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -25,8 +24,8 @@ class HttpLoad:
     """Asks one HTTP target. `address` is HOST:PORT; `file` takes the exchanges, which may hold a key, for wrk."""
 
     def __init__(self, address: str, exchanges: Sequence[Exchange], file: Path) -> None:
-        self._address = address
-        self._exchanges = exchanges
+        self.address = address
+        self.exchanges = exchanges
         self._file = file
         if shutil.which("wrk") is None:
             raise NotMeasured("wrk is missing")
@@ -35,16 +34,22 @@ class HttpLoad:
 
     def check(self) -> None:
         """Asks for a few films. Raises LoadFailed unless each is answered with its row."""
-        for exchange in self._exchanges[:: max(1, len(self._exchanges) // _CHECKED)]:
-            status, body = self._ask(exchange.request)
-            if status != 200 or exchange.expected not in body:
-                raise LoadFailed(f"answered {status} without the row: {body[:300].decode(errors='replace')}")
+        keys = Keys(0)
+        for exchange in self.exchanges[:: max(1, len(self.exchanges) // _CHECKED)]:
+            try:
+                with Channel(self.address) as channel:
+                    answer = channel.exchange(keys.put_into(exchange.request))
+            except OSError as error:
+                raise LoadFailed(f"does not answer: {error!r}") from None
+            if answer.status != 200 or exchange.expected not in answer.body:
+                found = answer.body[:300].decode(errors="replace")
+                raise LoadFailed(f"answered {answer.status} without the row: {found}")
 
     def measure(self, clients: int, seconds: int) -> Sample:
         """One run, with a thread of wrk for each client (wrk.lua says why). Raises LoadFailed."""
         command = ["wrk", f"-t{clients}", f"-c{clients}", f"-d{seconds}s", f"--timeout={_ANSWER_TIMEOUT_S}s"]
-        command += ["-s", str(_SCRIPT), f"http://{self._address}/", "--", str(self._file), str(SEED)]
-        command += [f"{WARM_UP_S * 1e6:.0f}"]
+        command += ["-s", str(_SCRIPT), f"http://{self.address}/", "--", str(self._file), str(SEED)]
+        command += [f"{WARM_UP_S * 1e6:.0f}", KEY_MARK.decode()]
         try:
             done = commands.run(command, seconds + _GRACE_S)
         except subprocess.TimeoutExpired:
@@ -52,16 +57,6 @@ class HttpLoad:
         if done.returncode:
             raise LoadFailed(f"wrk ended with status {done.returncode}: {done.stdout.strip()[-300:]}")
         return sample_of(done.stdout)
-
-    def _ask(self, request: bytes) -> tuple[int, bytes]:
-        try:
-            with socket.create_connection(split_address(self._address), timeout=_ANSWER_TIMEOUT_S) as connection:
-                connection.sendall(request)
-                response = http.client.HTTPResponse(connection)
-                response.begin()
-                return response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise LoadFailed(f"does not answer: {error!r}") from None
 
 
 def sample_of(printed: str) -> Sample:

@@ -75,6 +75,11 @@ def median_us(judge: Judge, template: str, *, new: bool) -> float:
     )
 
 
+def seen_before_us() -> float:
+    """The median of judging a point SELECT that was seen before, microseconds: what a repeated statement costs."""
+    return median_us(Judge(_POLICY, analyse), _POINT, new=False)
+
+
 def worst(soups: int, seed: int) -> tuple[float, str]:
     """The most that a soup costs, in seconds of processor time, and that soup; what looks bad is measured twice."""
     source = random.Random(seed)

@@ -6,6 +6,8 @@ from statistics import median
 
 import msgspec
 
+from benchmark.usage import Usage, median_usage
+
 # The first part of every run is not counted: connections are opened, caches filled, processors woken.
 WARM_UP_S = 0.5
 
@@ -42,10 +44,14 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One line of the raw data: a sample's figures and where it belongs; latencies in ms."""
+    """One line of the raw data: a sample's figures and where it belongs; latencies in ms.
+
+    `usage`: what the processes took for 1,000 requests.
+    """
 
     round: int
     target: str
+    shape: str
     clients: int
     seconds: float
     requests: int
@@ -53,14 +59,23 @@ class Run(msgspec.Struct, frozen=True):
     p50_ms: float
     p90_ms: float
     p99_ms: float
+    p999_ms: float
     errors: int
+    usage: Usage = Usage()
+
+
+class Cell(msgspec.Struct, frozen=True, order=True):
+    """What rounds repeat: a target, asked for a shape by so many clients."""
+
+    target: str
+    shape: str
+    clients: int
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A target at a number of clients, over all rounds: medians, the least and the most requests/s, all errors."""
+    """A cell over all rounds: medians, the least and the most requests/s, all errors."""
 
-    target: str
-    clients: int
+    cell: Cell
     rounds: int
     requests: int
     per_second: float
@@ -68,34 +83,43 @@ class Summary(msgspec.Struct, frozen=True):
     most_per_second: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     errors: int
+    usage: Usage
 
 
-def run_of(round_number: int, target: str, clients: int, sample: Sample) -> Run:
+def run_of(round_number: int, cell: Cell, sample: Sample, usage: Usage) -> Run:
     """The sample as a line of the raw data."""
     return Run(
         round=round_number,
-        target=target,
-        clients=clients,
+        target=cell.target,
+        shape=cell.shape,
+        clients=cell.clients,
         seconds=round(sample.seconds, 3),
         requests=sample.requests,
         per_second=round(sample.per_second, 1),
         p50_ms=sample.percentile_ms(50),
         p90_ms=sample.percentile_ms(90),
         p99_ms=sample.percentile_ms(99),
+        p999_ms=sample.percentile_ms(99.9),
         errors=sample.errors,
+        usage=usage,
     )
 
 
+def cell_of(run: Run) -> Cell:
+    """Where the run belongs."""
+    return Cell(run.target, run.shape, run.clients)
+
+
 def summarize(runs: Sequence[Run]) -> Summary:
-    """The summary of one target's runs at one number of clients. Raises ValueError when there are none."""
-    first = runs[0] if runs else None
-    if first is None or any((run.target, run.clients) != (first.target, first.clients) for run in runs):
-        raise ValueError("a summary is of one target at one number of clients")
+    """The summary of one cell's runs. Raises ValueError when there are none, or of several cells."""
+    cells = {cell_of(run) for run in runs}
+    if len(cells) != 1:
+        raise ValueError("a summary is of one target, shape and number of clients")
     speeds = [run.per_second for run in runs]
     return Summary(
-        target=first.target,
-        clients=first.clients,
+        cell=cells.pop(),
         rounds=len(runs),
         requests=sum(run.requests for run in runs),
         per_second=median(speeds),
@@ -103,13 +127,15 @@ def summarize(runs: Sequence[Run]) -> Summary:
         most_per_second=max(speeds),
         p50_ms=median(run.p50_ms for run in runs),
         p99_ms=median(run.p99_ms for run in runs),
+        p999_ms=median(run.p999_ms for run in runs),
         errors=sum(run.errors for run in runs),
+        usage=median_usage([run.usage for run in runs]),
     )
 
 
-def summaries(runs: Sequence[Run]) -> list[Summary]:
-    """A summary for each target and number of clients, in the order of their first runs."""
-    cells: dict[tuple[str, int], list[Run]] = {}
+def summaries(runs: Sequence[Run]) -> dict[Cell, Summary]:
+    """A summary for each cell, in the order of their first runs."""
+    cells: dict[Cell, list[Run]] = {}
     for run in runs:
-        cells.setdefault((run.target, run.clients), []).append(run)
-    return [summarize(cell) for cell in cells.values()]
+        cells.setdefault(cell_of(run), []).append(run)
+    return {cell: summarize(found) for cell, found in cells.items()}

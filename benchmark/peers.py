@@ -1,7 +1,8 @@
-"""The peers, from npm, as they come: xmysql (REST over MySQL) and dbhub (MCP over MySQL). Their account may only read.
+"""The peers. Their account may read the sample, and write one table.
 
-Their exact versions stand in package.json and package-lock.json beside this file; optional packages are left out, so
-that dbhub has the driver for MariaDB and no other.
+From npm, as they come: xmysql (REST over MySQL) and dbhub (MCP over MySQL). Their exact versions stand in package.json
+and package-lock.json beside this file; optional packages are left out, so that dbhub has the driver for MariaDB and no
+other. And the way of the student projects, benchmark/per_request.py.
 """
 
 import contextlib
@@ -9,14 +10,16 @@ import hashlib
 import secrets
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 
-from benchmark import commands
+from benchmark import commands, per_request
 from benchmark.children import running, wait_listening
 from benchmark.errors import NotMeasured
-from benchmark.workload import SCHEMA
+from benchmark.per_request import Way
+from benchmark.shapes import INSERT_TABLE, SCHEMA
 from deploy import toml
 from deploy.providers.servers import AdminConnection
 from deploy.providers.state import Cluster, Place
@@ -46,14 +49,22 @@ class Peer(msgspec.Struct, frozen=True):
         return f"Peer({self.packages}, password hidden)"
 
 
+class Running(msgspec.Struct, frozen=True):
+    """A started peer: its HOST:PORT and its process."""
+
+    address: str
+    pid: int
+
+
 def create_account(connection: AdminConnection) -> str:
-    """Makes the peers' account, which may read the sample and no more, and returns its password."""
+    """Makes the peers' account, which may read the sample and fill the table for that, and returns its password."""
     password = secrets.token_urlsafe(24)
     # sshd, like any local client, connects from 127.0.0.1.
     name = f"'{_USER}'@'127.0.0.1'"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE OR REPLACE USER {name} IDENTIFIED BY %s", (password,))
         cursor.execute(f"GRANT SELECT ON {SCHEMA}.* TO {name}")
+        cursor.execute(f"GRANT INSERT ON {SCHEMA}.{INSERT_TABLE} TO {name}")
     return password
 
 
@@ -75,8 +86,8 @@ def install(cache: Path) -> Path:
     return directory
 
 
-def start_xmysql(peer: Peer, stack: contextlib.ExitStack) -> str:
-    """Starts xmysql, which the stack stops, and returns its HOST:PORT. It has no tunnel. Raises LoadFailed."""
+def start_xmysql(peer: Peer, stack: contextlib.ExitStack) -> Running:
+    """Starts xmysql, which the stack stops. It has no tunnel. Raises LoadFailed."""
     manager = peer.cluster.nodes[0]
     command = ["node", str(_HERE / "xmysql.js"), "-h", manager.address, "-o", str(manager.mysql_port), "-u", _USER]
     command += ["-d", SCHEMA, "-r", "127.0.0.1", "-n", str(peer.port)]
@@ -84,11 +95,11 @@ def start_xmysql(peer: Peer, stack: contextlib.ExitStack) -> str:
     environment = {"BENCHMARK_PASSWORD": peer.password}
     child = stack.enter_context(running(command, directory=peer.packages, log=None, environment=environment))
     wait_listening(child, peer.port, None)
-    return f"127.0.0.1:{peer.port}"
+    return Running(f"127.0.0.1:{peer.port}", child.pid)
 
 
-def start_dbhub(peer: Peer, stack: contextlib.ExitStack) -> str:
-    """Starts dbhub with its own SSH tunnel, which the stack stops, and returns its HOST:PORT. Raises LoadFailed."""
+def start_dbhub(peer: Peer, stack: contextlib.ExitStack) -> Running:
+    """Starts dbhub with its own SSH tunnel, which the stack stops. Raises LoadFailed."""
     configuration = peer.scratch / "dbhub.toml"
     write_file(configuration, _dbhub_settings(peer).encode())
     log = peer.scratch / "dbhub.log"
@@ -97,7 +108,27 @@ def start_dbhub(peer: Peer, stack: contextlib.ExitStack) -> str:
     command += ["--host", "127.0.0.1", "--port", str(peer.port)]
     child = stack.enter_context(running(command, directory=peer.scratch, log=log))
     wait_listening(child, peer.port, log)
-    return f"127.0.0.1:{peer.port}"
+    return Running(f"127.0.0.1:{peer.port}", child.pid)
+
+
+def start_per_request(peer: Peer, stack: contextlib.ExitStack) -> Running:
+    """Starts the stand-in for the student projects, which the stack stops. Raises LoadFailed."""
+    manager = peer.cluster.nodes[0]
+    way = Way(
+        host=manager.address,
+        ssh_port=peer.cluster.ssh_port,
+        ssh_user=peer.cluster.account.name,
+        ssh_key=str(peer.place.private_key),
+        mysql_port=manager.mysql_port,
+        user=_USER,
+        password=peer.password,
+    )
+    command = [sys.executable, "-m", "benchmark.per_request", str(peer.port)]
+    environment = {per_request.VARIABLE: msgspec.json.encode(way).decode()}
+    # It prints a line for each request, and a trace for each tunnel that fails, which is thrown away.
+    child = stack.enter_context(running(command, directory=_HERE.parent, log=None, environment=environment))
+    wait_listening(child, peer.port, None)
+    return Running(f"127.0.0.1:{peer.port}", child.pid)
 
 
 def _dbhub_settings(peer: Peer) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from benchmark.measurement import Sample
-from benchmark.workload import SCHEMA
+from benchmark.shapes import SCHEMA
 from benchmark.world import World
 from proxy.connection import Connection
 from proxy.tunnels.openssh import OpensshTunnel

@@ -12,7 +12,8 @@ local CLOCK_MONOTONIC = 1
 local clock = ffi.new("benchmark_time")
 local threads = {}
 local requests, expected = {}, {}
-local chosen, sent_us, counted_from_us, warm_up_us
+local chosen, sent_us, counted_from_us, warm_up_us, key_mark
+local next_key
 
 latencies = {}
 wrong = 0
@@ -40,13 +41,21 @@ function init(args)
     read_exchanges(args[1])
     math.randomseed(tonumber(args[2]) + number)
     warm_up_us = tonumber(args[3])
+    key_mark = args[4]
+end
+
+-- Puts a key that is new each time where its mark stands; the same keys as those of shapes.py, Keys.
+local function with_new_key(text)
+    next_key = (next_key or 1e9 + os.time() % 120 * 66e6 + number * 1e6) + 1
+    return (text:gsub(key_mark, string.format("%.0f", next_key)))
 end
 
 function request()
     chosen = math.random(#requests)
+    local text = with_new_key(requests[chosen])
     sent_us = now_us()
     counted_from_us = counted_from_us or sent_us + warm_up_us
-    return requests[chosen]
+    return text
 end
 
 function response(status, headers, body)

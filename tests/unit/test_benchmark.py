@@ -3,25 +3,24 @@
 import json
 import math
 import re
-from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from benchmark import __main__ as command
-from benchmark import bench, report, workload
-from benchmark.bench import Plan, Report
+from benchmark import report
+from benchmark.bench import Report
 from benchmark.errors import LoadFailed
 from benchmark.http_load import sample_of
 from benchmark.machine import Machine, version_in
-from benchmark.measurement import Run, Sample, run_of, summaries, summarize
-from benchmark.targets import LIMIT, SSHTUNNEL, TARGETS, WHOLE_PATH, XMYSQL
+from benchmark.measurement import Cell, Run, Sample, run_of, summaries, summarize
+from benchmark.plan import Plan
+from benchmark.shapes import POINT
+from benchmark.targets import LIMIT, SSHTUNNEL, WHOLE_PATH, XMYSQL
 from benchmark.tunnels import NoDelay
-from benchmark.workload import Exchange, Film
+from benchmark.usage import Usage
 
 ROOT = Path(__file__).parents[2]
-FILM = Film(42, 'THE "DUSTY" ORCHARD', Decimal("0.90"))
 WRK = """\
 Running 2s test @ http://127.0.0.1:8080/
   2 threads and 2 connections
@@ -38,12 +37,14 @@ latency 900 1
 
 
 def run(target: str = WHOLE_PATH, clients: int = 1, per_second: float = 100.0, errors: int = 0) -> Run:
-    return Run(1, target, clients, 2.0, int(per_second * 2), per_second, 1.0, 1.5, 2.0, errors)
+    usage = Usage({"gatekeeper": 1.5, "database": 0.25}, {"gatekeeper": 100.0, "database": 900.0})
+    requests = int(per_second * 2)
+    return Run(1, target, POINT.name, clients, 2.0, requests, per_second, 1.0, 1.5, 2.0, 3.0, errors, usage)
 
 
 def report_of(*runs: Run, not_measured: dict[str, str] | None = None) -> Report:
     machine = Machine("2026-01-02 03:04 UTC", 2, "A processor", 15.6, "6.1.0", 0.25, {"Python": "3.11.2"})
-    plan = Plan((LIMIT, WHOLE_PATH, SSHTUNNEL, XMYSQL))
+    plan = Plan((LIMIT, WHOLE_PATH, SSHTUNNEL, XMYSQL), shapes=(POINT.name,), clients=(1, 16))
     return Report(machine, plan, list(runs), not_measured or {}, NoDelay(0.4, 0.9, 41.0, 44.0))
 
 
@@ -58,7 +59,7 @@ def test_a_percentile_is_the_latency_that_so_many_answers_did_not_exceed(percent
 
 
 def test_a_run_without_a_right_answer_has_no_latency_and_no_speed() -> None:
-    found = run_of(1, XMYSQL, 1, Sample(2.0, {}, errors=7))
+    found = run_of(1, Cell(XMYSQL, POINT.name, 1), Sample(2.0, {}, errors=7), Usage())
     assert math.isnan(found.p50_ms)
     assert (found.per_second, found.errors) == (0.0, 7)
 
@@ -77,11 +78,11 @@ def test_a_summary_is_of_one_target_at_one_number_of_clients(runs: list[Run]) ->
 
 def test_every_target_and_number_of_clients_has_its_own_summary() -> None:
     found = summaries([run(clients=1), run(clients=16), run(LIMIT), run(clients=1)])
-    assert [(summary.target, summary.clients, summary.rounds) for summary in found] == [
-        (WHOLE_PATH, 1, 2),
-        (WHOLE_PATH, 16, 1),
-        (LIMIT, 1, 1),
-    ]
+    assert {(cell.target, cell.clients): summary.rounds for cell, summary in found.items()} == {
+        (WHOLE_PATH, 1): 2,
+        (WHOLE_PATH, 16): 1,
+        (LIMIT, 1): 1,
+    }
 
 
 def test_what_wrk_printed_is_read_over_all_threads() -> None:
@@ -94,46 +95,6 @@ def test_what_wrk_printed_is_read_over_all_threads() -> None:
 def test_wrk_without_a_report_is_a_failure_that_quotes_it() -> None:
     with pytest.raises(LoadFailed, match="unable to connect"):
         sample_of("unable to connect to 127.0.0.1:1 Connection refused")
-
-
-def test_a_round_asks_every_target_once_at_each_number_of_clients_in_an_order_of_its_own() -> None:
-    plan = Plan(tuple(TARGETS))
-    first, second = (bench.order(plan, plan.targets, number) for number in (1, 2))
-    assert sorted(first) == sorted(second) == sorted((name, clients) for name in TARGETS for clients in (1, 16))
-    assert first != second
-    assert first == bench.order(plan, plan.targets, 1)
-
-
-def body_of(exchange: Exchange) -> dict[str, object]:
-    found: dict[str, object] = json.loads(exchange.request.partition(b"\r\n\r\n")[2])
-    return found
-
-
-def test_the_gateway_is_asked_with_a_parameter_and_must_give_the_row() -> None:
-    (exchange,) = workload.gateway_exchanges([FILM], "127.0.0.1:8080", "gk_secret", "direct_hit")
-    body = body_of(exchange)
-    assert (body["query"], body["params"], body["implementation"]) == (workload.STATEMENT, [42], "direct_hit")
-    assert b"Authorization: Bearer gk_secret\r\n" in exchange.request
-    assert exchange.expected in msgspec.json.encode({"rows": [[42, FILM.title, "0.90"]], "affected_rows": 0})
-    assert exchange.expected not in msgspec.json.encode({"rows": [[43, FILM.title, "0.90"]], "affected_rows": 0})
-
-
-def test_xmysql_is_asked_for_the_same_columns_of_the_same_film() -> None:
-    (exchange,) = workload.xmysql_exchanges([FILM], "127.0.0.1:3000")
-    assert exchange.request.startswith(
-        b"GET /api/film?_where=(film_id,eq,42)&_fields=film_id,title,rental_rate HTTP/1.1"
-    )
-    row = {"film_id": 42, "title": FILM.title, "rental_rate": 0.9}
-    assert exchange.expected in msgspec.json.encode([row])
-
-
-def test_dbhub_is_asked_for_the_same_statement_and_its_answer_is_looked_for_in_the_text_within() -> None:
-    (exchange,) = workload.dbhub_exchanges([FILM], "127.0.0.1:3001")
-    assert '"sql":"SELECT film_id, title, rental_rate FROM film WHERE film_id = 42"' in exchange.request.decode()
-    row = {"film_id": 42, "title": FILM.title, "rental_rate": "0.90"}
-    data = {"success": True, "data": {"statements": [{"sql": "SELECT", "rows": [row], "count": 1}]}}
-    answer = {"result": {"content": [{"type": "text", "text": json.dumps(data, indent=2)}]}}
-    assert exchange.expected in json.dumps(answer).encode()
 
 
 @pytest.mark.parametrize(
@@ -159,12 +120,24 @@ def test_the_markdown_has_a_row_for_each_target_and_its_ratio_to_the_whole_path(
             not_measured={XMYSQL: "npm is missing"},
         )
     )
-    assert "| limit: PyMySQL, tunnel | 5,000 | 5,000 to 5,000 | 1.00 | 2.00 | 0 | 5.00 |" in text
-    assert "| whole path: sshtunnel | 500 | 500 to 500 | 1.00 | 2.00 | 2 | 0.50 |" in text
+    assert "| limit: PyMySQL, tunnel | 5,000 | 5,000 to 5,000 | 1.00 | 2.00 | 3.00 | 0 | 5.00 |" in text
+    assert "| whole path: sshtunnel | 500 | 500 to 500 | 1.00 | 2.00 | 3.00 | 2 | 0.50 |" in text
     assert "| xmysql | not measured: npm is missing |" in text
     assert "openssh against sshtunnel: 1,000 against 500 requests/s at 1 client." in text
     assert "gevent against gthread: not measured." in text
     assert "2 cores (A processor), 16 GiB" in text
+    assert "The whole path against limit: PyMySQL, tunnel: 0.20 times its requests/s and 1.00 times its p50" in text
+
+
+def test_what_services_took_is_shown_by_service_and_the_nodes_memory_is_not_the_rows() -> None:
+    text = report.markdown(report_of(run(clients=16)))
+    assert "### A film by its primary key: processor seconds for 1,000 requests, 16 clients" in text
+    assert "| whole path: customized_hit | 1.50 |  |  |  | 0.25 |  | 1.75 | 100 |" in text
+
+
+def test_a_part_that_could_not_be_measured_is_said_with_its_reason() -> None:
+    text = report.markdown(report_of(run(), not_measured={"stages": "the stub did not start"}))
+    assert "Not measured: stages: the stub did not start." in text
 
 
 def test_results_replace_what_stood_between_the_markers_and_nothing_else() -> None:
@@ -188,11 +161,13 @@ def test_the_document_has_the_markers() -> None:
     ("arguments", "reason"),
     [
         (["--targets", "limit,nonsense"], "unknown: nonsense; known are limit, customized_hit"),
+        (["--shapes", "point,"], "unknown: ; known are point, range, join, insert"),
+        (["--rows", "1000001"], "whole number from 1 to 1000000"),
         (["--seconds", "0"], "whole number from 1"),
         (["--rounds", "x"], "whole number from 1"),
         (["--clients", "1,,2"], "whole number from 1"),
     ],
-    ids=["unknown target", "no seconds", "no number", "empty number"],
+    ids=["unknown target", "empty shape", "too many rows", "no seconds", "no number", "empty number"],
 )
 def test_a_wrong_option_is_refused_with_what_is_right(
     arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]

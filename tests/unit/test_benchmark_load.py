@@ -16,8 +16,8 @@ import pytest
 from benchmark import peers
 from benchmark.children import running, wait_listening
 from benchmark.errors import LoadFailed, NotMeasured
+from benchmark.exchanges import Exchange
 from benchmark.http_load import HttpLoad
-from benchmark.workload import Exchange
 from deploy import processes
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is missing")
