@@ -49,7 +49,7 @@ class DriverLoad:
         def ask(dice: random.Random) -> bool:
             question = dice.choice(self._asked.questions)
             cursor.execute(self._statement, _values(question, keys.take()))
-            return cursor.fetchall() == question.rows and (bool(question.rows) or cursor.rowcount == 1)
+            return tuple(cursor.fetchall()) == question.rows and (bool(question.rows) or cursor.rowcount == 1)
 
         with self._connect(self._ends[number % len(self._ends)]) as connection, connection.cursor() as cursor:
             yield ask

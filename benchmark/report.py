@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmark.bench import Report
+from benchmark.bench import Report, problem_of
 from benchmark.grids import Grid
 from benchmark.measurement import Cell, Summary, summaries
 from benchmark.report_parts import arrivals_grid, large_grid, stages_grid, stages_verdict
@@ -61,8 +61,8 @@ def _speed_grid(report: Report, found: dict[Cell, Summary], shape: str, clients:
         summary = found.get(Cell(name, shape, clients))
         if summary:
             rows.append(_speed(summary, found.get(Cell(WHOLE_PATH, shape, clients))))
-        elif name in report.not_measured:
-            reason = f"not measured: {report.not_measured[name]}"
+        elif why := report.not_measured.get(name) or report.not_measured.get(problem_of(name, shape)):
+            reason = f"not measured: {why}"
             rows.append((TARGETS[name].title, reason, *[""] * (len(_COLUMNS) - 2)))
     return Grid(f"{SHAPES[shape].title.capitalize()}: {_clients(clients)}", _COLUMNS, rows)
 

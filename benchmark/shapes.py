@@ -16,7 +16,7 @@ SCHEMA = "rental"
 SEED = 20_240_229
 INSERT_TABLE = "benchmark_insert"
 # What stands for a key that is new each time; loads put one of as many digits in its place (`Keys`).
-KEY = 9_000_000_000
+KEY = 900_000_000_000_000
 KEY_MARK = str(KEY).encode()
 RANGE_ROWS = 100
 
@@ -106,12 +106,13 @@ def clean(connection: AdminConnection) -> None:
 class Keys:
     """Keys for the inserts of one client (below 66) in one run: up to a million, as many digits as KEY has.
 
-    Another client has others, and so has another run within two minutes: what was still on its way when a run ended
-    meets no key of the next.
+    Another client has others, and so has another run within a day: what was still on its way when a run ended meets no
+    key of the next. JavaScript's numbers hold them exactly.
     """
 
     def __init__(self, client: int) -> None:
-        self._next = 1_000_000_000 + int(time.time()) % 120 * 66_000_000 + client * 1_000_000
+        hundredths = int(time.time() * 100) % 10_000_000
+        self._next = 100_000_000_000_000 + hundredths * 66_000_000 + client * 1_000_000
 
     def take(self) -> int:
         """The next key."""

@@ -100,6 +100,11 @@ def per_thousand(before: Usage, after: Usage, requests: int, idle_s: Mapping[str
     return Usage(spent, after.memory_mib)
 
 
+def per_second(before: Usage, after: Usage, seconds: float) -> dict[str, float]:
+    """The processor time of each role in a second."""
+    return {role: (spent - before.cpu_s.get(role, 0.0)) / seconds for role, spent in after.cpu_s.items()}
+
+
 def median_usage(usages: Sequence[Usage]) -> Usage:
     """The median of each figure over those that have it."""
     return Usage(

@@ -8,6 +8,7 @@ typedef struct { long seconds; long nanoseconds; } benchmark_time;
 int clock_gettime(int clock, benchmark_time *time);
 ]])
 
+local CLOCK_REALTIME = 0
 local CLOCK_MONOTONIC = 1
 local clock = ffi.new("benchmark_time")
 local threads = {}
@@ -44,9 +45,15 @@ function init(args)
     key_mark = args[4]
 end
 
+local function first_key()
+    ffi.C.clock_gettime(CLOCK_REALTIME, clock)
+    local hundredths = math.floor(tonumber(clock.seconds) * 100 + tonumber(clock.nanoseconds) / 1e7) % 1e7
+    return 1e14 + hundredths * 66e6 + number * 1e6
+end
+
 -- Puts a key that is new each time where its mark stands; the same keys as those of shapes.py, Keys.
 local function with_new_key(text)
-    next_key = (next_key or 1e9 + os.time() % 120 * 66e6 + number * 1e6) + 1
+    next_key = (next_key or first_key()) + 1
     return (text:gsub(key_mark, string.format("%.0f", next_key)))
 end
 

@@ -119,4 +119,4 @@ def test_dbhub_is_asked_for_the_same_statement_and_its_answer_is_looked_for_in_t
 
 def test_what_takes_no_parameters_gets_them_in_the_text() -> None:
     text = exchanges.text_of(INSERT, INSERTS.questions[0])
-    assert re.search(r"VALUES \(9000000000, 'kept'\)$", text)
+    assert re.search(r"VALUES \(900000000000000, 'kept'\)$", text)

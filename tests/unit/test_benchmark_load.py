@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -18,6 +19,7 @@ from benchmark.children import running, wait_listening
 from benchmark.errors import LoadFailed, NotMeasured
 from benchmark.exchanges import Exchange
 from benchmark.http_load import HttpLoad
+from benchmark.shapes import KEY_MARK
 from deploy import processes
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is missing")
@@ -27,6 +29,7 @@ class Films(BaseHTTPRequestHandler):
     """Answers GET /N with the row N, but for 3, which it takes for 4, and 5, which it refuses with the right body."""
 
     protocol_version = "HTTP/1.1"
+    inserted: ClassVar[list[bytes]] = []
 
     def do_GET(self) -> None:
         number = int(self.path[1:])
@@ -35,6 +38,13 @@ class Films(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.inserted.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class calls it so
         """Says nothing."""
@@ -76,6 +86,20 @@ def test_a_wrong_answer_is_an_error_and_not_a_result(address: str, number: int, 
     sample = load.measure(1, 1)
     assert sample.errors > 0
     assert sample.requests == 0
+
+
+@needs_wrk
+def test_every_insert_has_a_key_of_its_own_from_every_client_and_in_every_run(address: str, tmp_path: Path) -> None:
+    Films.inserted.clear()
+    request = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%s" % (len(KEY_MARK), KEY_MARK)
+    load = HttpLoad(address, [Exchange(request, b"ok")], tmp_path / "exchanges")
+    load.check()
+    for _ in range(2):
+        assert load.measure(3, 1).errors == 0
+    assert len(Films.inserted) > 10
+    assert len(set(Films.inserted)) == len(Films.inserted)
+    assert {len(key) for key in Films.inserted} == {len(KEY_MARK)}
+    assert KEY_MARK not in Films.inserted
 
 
 @needs_wrk
