@@ -18,7 +18,7 @@ from benchmark.measurement import Cell, Run, run_of
 from benchmark.plan import Plan, order
 from benchmark.shapes import POINT, SHAPES
 from benchmark.stages import Stages
-from benchmark.targets import TARGETS, Load, Opened
+from benchmark.targets import PER_REQUEST, TARGETS, Load, Opened
 from benchmark.tunnels import NoDelay
 from benchmark.usage import Roots
 from benchmark.world import World
@@ -27,6 +27,10 @@ from proxy.tunnels import TunnelError
 
 _IDLE_S = 3.0
 _TRIES = 3
+# A target rests when it takes less than so much processor time in a pause; it is waited for 20 s at most.
+_PAUSE_S = 0.1
+_RESTING_S = 0.03
+_MOST_PAUSES = 200
 
 Found = TypeVar("Found")
 # What goes wrong with a part of a run, which the others outlive.
@@ -117,8 +121,9 @@ class _Bench:
         self._say(name, "ready")
 
     def _http(self) -> dict[str, HttpLoad]:
-        """The targets that plain HTTP reaches, for point selects."""
-        loads = {name: self._loads[name, POINT.name] for name in self._opened if (name, POINT.name) in self._loads}
+        """The targets that plain HTTP reaches, for point selects; what can't serve the least rate would only queue."""
+        names = [name for name in self._opened if name != PER_REQUEST and (name, POINT.name) in self._loads]
+        loads = {name: self._loads[name, POINT.name] for name in names}
         return {name: load for name, load in loads.items() if isinstance(load, HttpLoad) and not TARGETS[name].clients}
 
     def _rounds(self) -> Iterator[Run]:
@@ -141,6 +146,7 @@ class _Bench:
             self._not(problem_of(cell.target, cell.shape), f"round {number}, {cell.clients} clients: {error}")
             return
         after, lasted = usage.snapshot(roots), time.monotonic() - begin
+        self._settle(self._opened[cell.target].roots)
         if SHAPES[cell.shape].writes:
             self._here.clean()
         # The warm-up's requests take processor time, too; they are counted as if they came as fast as the others.
@@ -149,6 +155,16 @@ class _Bench:
         found = run_of(number, cell, sample, spent)
         self._say(f"{number}/{self._plan.rounds}", _line(found))
         yield found
+
+    def _settle(self, roots: Roots) -> None:
+        """Waits until a target rests: some go on with requests that nobody waits for any more."""
+        last = usage.snapshot(roots).total_cpu_s
+        for _ in range(_MOST_PAUSES):
+            time.sleep(_PAUSE_S)
+            now = usage.snapshot(roots).total_cpu_s
+            if now - last <= _RESTING_S:
+                return
+            last = now
 
     def _idle(self) -> dict[str, dict[str, float]]:
         """By target what each role takes in a second while nobody asks: of probes, and of other targets' probes."""

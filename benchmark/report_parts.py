@@ -1,5 +1,6 @@
 """The tables of a report besides those of requests/s: stages, streams of requests, large results. Pure."""
 
+import math
 from collections.abc import Sequence
 
 from benchmark.arrivals import Arrival
@@ -36,7 +37,7 @@ def arrivals_grid(found: Sequence[Arrival], plan: Plan) -> Grid:
         (
             f"{TARGETS[arrival.target].title}, {arrival.rate}/s",
             f"{arrival.requests:,}",
-            *(f"{ms:,.2f}" for ms in (arrival.p50_ms, arrival.p99_ms, arrival.p999_ms, arrival.most_ms)),
+            *(_ms(ms) for ms in (arrival.p50_ms, arrival.p99_ms, arrival.p999_ms, arrival.most_ms)),
             f"{arrival.errors:,}",
             f"{arrival.late_p99_ms:.2f}",
         )
@@ -71,6 +72,10 @@ def large_grid(found: Sequence[Large]) -> Grid:
     ]
     columns = ("way", "rows", "MiB", "first row ms", "seconds", "rows/s", *_ROLES)
     return Grid("Large results; of each service the most memory in MiB / processor seconds", columns, rows)
+
+
+def _ms(ms: float) -> str:
+    return "" if math.isnan(ms) else f"{ms:,.2f}"
 
 
 def _of_role(one: Large, role: str) -> str:
