@@ -25,7 +25,7 @@ _ANSWER_TIMEOUT_S = 2.0
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """What differs from the deployed services: members of their settings, arguments of gunicorn for both.
+    """What differs from the deployed services: members of their settings.
 
     `plain`: without mutual TLS. `without`: members of the gatekeeper's that are left out. `upstream`: URLs that the
     gatekeeper sends to; with them there is no proxy of its own.
@@ -34,7 +34,6 @@ class Variant(msgspec.Struct, frozen=True):
     name: str
     proxy: Mapping[str, toml.Value] = {}
     gatekeeper: Mapping[str, toml.Value] = {}
-    gunicorn: str = ""
     plain: bool = False
     without: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
@@ -53,7 +52,6 @@ def start(variant: Variant, deployed: Services, ports: Ports, stack: contextlib.
         "GATEKEEPER_RUNTIME": str(services.runtime_directory),
         "GATEKEEPER_PYTHON": sys.executable,
         "GATEKEEPER_ROOT": str(services.root),
-        "GUNICORN_CMD_ARGS": variant.gunicorn,
     }
     stack.enter_context(running(command, directory=services.state, log=None, environment=environment))
     _wait_ready(variant, services)

@@ -7,7 +7,7 @@ from benchmark.grids import Grid
 from benchmark.measurement import Cell, Summary, summaries
 from benchmark.report_parts import arrivals_grid, large_grid, stages_grid, stages_verdict
 from benchmark.shapes import POINT, SHAPES
-from benchmark.targets import DBHUB, GTHREAD, LIMIT, SSHTUNNEL, TARGETS, WHOLE_PATH, XMYSQL
+from benchmark.targets import DBHUB, LIMIT, SSHTUNNEL, TARGETS, WHOLE_PATH, XMYSQL
 
 BEGIN = "<!-- results: begin (make bench writes what stands between these lines) -->"
 END = "<!-- results: end -->"
@@ -111,7 +111,6 @@ def _provenance(report: Report) -> str:
 
 def _choices(report: Report) -> Iterator[str]:
     yield _choice("Tunnel backend", "openssh", "sshtunnel", report, SSHTUNNEL)
-    yield _choice("Class of gunicorn's workers", "gevent", "gthread", report, GTHREAD)
     if report.no_delay:
         found = report.no_delay
         yield (

@@ -61,14 +61,11 @@ NO_GUARD = "no_guard"
 NO_TLS = "no_tls"
 NO_GUARD_NO_TLS = "no_guard_no_tls"
 SSHTUNNEL = "sshtunnel"
-GTHREAD = "gthread"
 PER_REQUEST = "per_request"
 XMYSQL = "xmysql"
 DBHUB = "dbhub"
 
 _SSHTUNNEL = Variant(SSHTUNNEL, proxy={"tunnel": "sshtunnel"})
-# As many threads as there are clients, so that none waits for a thread; more only compete for Python's lock.
-_GTHREAD = Variant(GTHREAD, gunicorn="--worker-class gthread --threads 16")
 
 
 def _limit(world: World) -> Opened:
@@ -164,7 +161,6 @@ _ALL = (
     Target(DIRECT_HIT, "whole path: direct_hit", _deployed(DIRECT_HIT), _FEW),
     Target(RANDOM_HIT, "whole path: random_hit", _deployed(RANDOM_HIT), _FEW),
     Target(SSHTUNNEL, "whole path: sshtunnel", _variant(SSHTUNNEL, _SSHTUNNEL)),
-    Target(GTHREAD, "whole path: gthread", _variant(GTHREAD, _GTHREAD), _FEW),
     Target(NO_TLS, "without mutual TLS", _variant(NO_TLS, PLAIN), every_shape=True),
     Target(NO_GUARD, "without guard: proxy, mutual TLS", _no_guard, every_shape=True),
     Target(NO_GUARD_NO_TLS, "without both: proxy, plain HTTP", _no_guard_no_tls),

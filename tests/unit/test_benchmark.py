@@ -124,7 +124,6 @@ def test_the_markdown_has_a_row_for_each_target_and_its_ratio_to_the_whole_path(
     assert "| whole path: sshtunnel | 500 | 500 to 500 | 1.00 | 2.00 | 3.00 | 2 | 0.50 |" in text
     assert "| xmysql | not measured: npm is missing |" in text
     assert "openssh against sshtunnel: 1,000 against 500 requests/s at 1 client." in text
-    assert "gevent against gthread: not measured." in text
     assert "2 cores (A processor), 16 GiB" in text
     assert "The whole path against limit: PyMySQL, tunnel: 0.20 times its requests/s and 1.00 times its p50" in text
 

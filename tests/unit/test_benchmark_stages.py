@@ -14,8 +14,9 @@ from benchmark.measurement import Cell
 from benchmark.plan import Plan, cells, order
 from benchmark.shapes import INSERT, POINT
 from benchmark.stages import stages_of
-from benchmark.targets import GTHREAD, LIMIT, TARGETS, WHOLE_PATH
+from benchmark.targets import LIMIT, TARGETS, WHOLE_PATH
 from benchmark.usage import Stat, Usage
+from contract.implementations import DIRECT_HIT
 
 WAYS = {
     stages.DATABASE: 0.2,
@@ -122,10 +123,10 @@ def test_a_round_asks_every_cell_once_in_an_order_of_its_own() -> None:
 def test_every_target_has_point_selects_and_some_have_few_numbers_of_clients() -> None:
     found = set(cells(Plan(), tuple(TARGETS)))
     assert {cell.target for cell in found if cell.shape == POINT.name} == set(TARGETS)
-    assert {cell.clients for cell in found if cell.target == GTHREAD} == {1, 16}
+    assert {cell.clients for cell in found if cell.target == DIRECT_HIT} == {1, 16}
     assert {cell.clients for cell in found if cell.target == LIMIT and cell.shape == POINT.name} == {1, 4, 16, 64}
     assert Cell(LIMIT, INSERT.name, 16) in found
-    assert not any(cell.shape == INSERT.name for cell in found if cell.target == GTHREAD)
+    assert not any(cell.shape == INSERT.name for cell in found if cell.target == DIRECT_HIT)
 
 
 def test_by_default_all_of_it_takes_less_than_a_quarter_of_an_hour() -> None:
