@@ -26,7 +26,7 @@ Service = Literal["gatekeeper", "proxy"]
 # gunicorn asks for `packaging` where its workers are gevent's.
 _COMMON: Final = ("flask", "gevent", "gunicorn", "msgspec", "packaging", "prometheus-client", "structlog")
 REQUIREMENTS: Final[Mapping[Service, tuple[str, ...]]] = {
-    "gatekeeper": (*_COMMON, "requests", "sqlglot"),
+    "gatekeeper": (*_COMMON, "httptools", "sqlglot"),
     "proxy": (*_COMMON, "cryptography", "paramiko", "pymysql", "sshtunnel"),
 }
 _DOWNLOAD_TIMEOUT_S: Final = 600

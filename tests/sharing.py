@@ -28,7 +28,7 @@ _SHARES = {
     "rehearsal": ("tests/rehearsal/",),
     "fleet": ("tests/fleet/",),
     "system, disturbed": _live("faults readme slow succession"),
-    "system": _live("audit borders gateway learning nginx orm planted schema smuggling tls turns types"),
+    "system": _live("audit benchmark borders gateway learning nginx orm planted schema smuggling tls turns types"),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),
     "cluster": _live("accounts calls cluster cluster_ssh crashing routing second_wall trouble"),

@@ -1,8 +1,10 @@
 """A proxy inside the test's process, in front of the test's cluster, with an inventory that the test may bend."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,7 @@ def proxy_before(
 ) -> Iterator[LocalProxy]:
     """A proxy in front of the cluster, whose inventory's rows went through `bend`; `changes` are settings."""
     directory.mkdir(parents=True, exist_ok=True)
+    runtime = Path(tempfile.mkdtemp(prefix="gk-"))  # short: a socket's path has 107 bytes
     inventory = directory / "cluster_config.csv"
     inventory.write_text(render(bend(cluster.machine(name)) for name in ALL))
     settings = Settings(
@@ -96,12 +99,12 @@ def proxy_before(
         accounts=str(cluster.place.accounts),
         ssh_key=str(cluster.place.private_key),
         known_hosts=str(cluster.place.known_hosts),
-        runtime_directory=str(directory / "run"),
+        runtime_directory=str(runtime),
         engine="galera",
         log_level="ERROR",
     )
-    proxy = LocalProxy(msgspec.structs.replace(settings, **changes))
     try:
-        yield proxy
+        with closing(LocalProxy(msgspec.structs.replace(settings, **changes))) as proxy:
+            yield proxy
     finally:
-        proxy.close()
+        shutil.rmtree(runtime, ignore_errors=True)

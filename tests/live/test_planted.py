@@ -24,7 +24,7 @@ BODIES = {
     "refused": ({"query": f"SELECT password FROM staff WHERE username = '{LITERAL}'"}, 403),
     "unclosed": ({"query": f"SELECT '{LITERAL}"}, 403),
     "unparsable": ({"query": f"SELECT FROM film WHERE '{LITERAL}'"}, 422),
-    "database-error": ({"query": "SELECT * FROM film WHERE film_id = ST_GeomFromText(?)", "params": [PARAMETER]}, 422),
+    "database-error": ({"query": "SELECT title REGEXP ? FROM film", "params": [PARAMETER + "["]}, 422),
     "failed-write": ({"query": INSERT, "params": [1, PARAMETER, PARAMETER]}, 422),
     "misfit": ({"query": "SELECT 1", "params": [PARAMETER]}, 400),
     "unknown-member": ({"query": "SELECT 1", PARAMETER: 1}, 400),

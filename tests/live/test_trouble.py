@@ -1,5 +1,6 @@
 """A proxy whose world is not in order: keys, passwords, hosts, the inventory, labels. What it does and says."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -288,10 +289,10 @@ def test_a_node_whose_connections_are_all_taken_is_passed_over(cluster: LiveClus
 
 
 def test_what_a_killed_proxy_left_in_its_directory_is_removed(cluster: LiveCluster, tmp_path: Path) -> None:
-    left = tmp_path / "run" / "data1-000000.sock"
-    left.parent.mkdir()
-    left.touch()
-    with proxy_before(cluster, tmp_path) as proxy:
-        proxy.wait_for("up", *ALL)
-        assert not left.exists()
-    assert list((tmp_path / "run").iterdir()) == []
+    with tempfile.TemporaryDirectory(prefix="gk-") as runtime:
+        left = Path(runtime) / "data1-000000.sock"
+        left.touch()
+        with proxy_before(cluster, tmp_path, runtime_directory=runtime) as proxy:
+            proxy.wait_for("up", *ALL)
+            assert not left.exists()
+        assert list(Path(runtime).iterdir()) == []
