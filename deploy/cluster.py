@@ -78,10 +78,10 @@ class Edge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """nginx in front. Without `certificate` and `key` (paths of PEM files) one is made by the cluster's authority.
 
     `server_name`: the name that clients use; left out, the first gatekeeper's public DNS name or address. `http`: what
-    port 80 does: send to https, or nothing.
+    port 80 does: send to https, answer as 443 does but in the clear, or nothing.
     """
 
-    http: Literal["redirect", "closed"] = "redirect"
+    http: Literal["redirect", "serve", "closed"] = "redirect"
     server_name: str | None = None
     certificate: str | None = None
     key: str | None = None

@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -66,6 +67,14 @@ _REDIRECT = """    server {{
 
 """
 
+# Over plain HTTP the header must not be sent: RFC 6797, section 7.2. nginx leaves out one whose value is empty.
+_SERVED_TOO = """    map $https $strict_transport {{
+        default "";
+        on {hsts};
+    }}
+
+"""
+
 # nginx's own statuses: 494 headers too large, 495 and 496 a client's certificate, 497 plain HTTP where TLS is spoken.
 _SHOWN_AS = {494: 431, 495: 400, 496: 400, 497: 400}
 _MISTAKE = "this is no request that can be read; nothing was executed"
@@ -106,7 +115,8 @@ class Certificate(msgspec.Struct, frozen=True):
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """nginx's settings. Addresses are HOST:PORT with a numeric host; paths are absolute.
 
-    `listen`: for clients, with TLS if `certificate` is given. `plain_listen`: plain HTTP that is redirected there.
+    `listen`: for clients, with TLS if `certificate` is given. `plain_listen`: plain HTTP beside it, and `plain` what it
+    does: `redirect` sends clients to `listen`, `serve` answers them, and keys and rows can be read on their way.
     `gatekeeper`: where it listens. `user`: the workers' account, None where nginx does not run as root. `logs` and
     `state` are directories, which must be there. The defaults of the paths and `user` are Debian's.
     """
@@ -116,6 +126,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     gatekeeper: str
     certificate: Certificate | None = None
     plain_listen: str | None = None
+    plain: Literal["redirect", "serve"] = "redirect"
     user: str | None = "www-data"
     pid: Path = Path("/run/nginx.pid")
     logs: Path = Path("/var/log/nginx")
@@ -140,9 +151,9 @@ def render(edge: Edge) -> str:
         msgspec.structs.asdict(edge),
         user=f"user {edge.user};\n" if edge.user else "",
         files=2 * edge.connections + 64,  # a connection of a client and one to the gatekeeper
-        listen=f"{edge.listen} {'ssl ' if edge.certificate else ''}default_server",
+        listen=_listen(edge),
         tls=_tls(edge.certificate) if edge.certificate else "",
-        redirect=_redirect(edge),
+        beside=_beside(edge),
         known_paths="|".join(re.escape(path) for path in (*PATHS, *COLLECTIONS)),
         most_body_bytes=MAX_BODY_BYTES - 1,
         answer_timeout_s=MAX_TIMEOUT_MS // 1000 + _ANSWER_GRACE_S,
@@ -167,7 +178,7 @@ def _check(edge: Edge) -> None:
     if edge.user is not None and not _ACCOUNT.fullmatch(edge.user):
         wrong.append(f"{edge.user!r} is no account's name")
     if edge.plain_listen and not edge.certificate:
-        wrong.append("plain HTTP can be redirected to TLS only where there is a certificate")
+        wrong.append("plain HTTP beside TLS is only where there is a certificate; without one, `listen` is plain HTTP")
     if wrong:
         raise EdgeError("; ".join(wrong))
 
@@ -176,9 +187,18 @@ def _tls(certificate: Certificate) -> str:
     return _TLS.format(certificate=certificate.certificate, key=certificate.key, ciphers=":".join(_CIPHERS))
 
 
-def _redirect(edge: Edge) -> str:
+def _listen(edge: Edge) -> str:
+    own = f"{edge.listen} {'ssl ' if edge.certificate else ''}default_server"
+    served_too = edge.plain_listen and edge.plain == "serve"
+    return f"{own};\n        listen {edge.plain_listen} default_server" if served_too else own
+
+
+def _beside(edge: Edge) -> str:
+    """What plain HTTP beside TLS asks for outside of the server."""
     if not edge.plain_listen:
         return ""
+    if edge.plain == "serve":
+        return _SERVED_TOO.format(hsts=_HSTS)
     port = edge.listen.rpartition(":")[2]
     return _REDIRECT.format(
         plain_listen=edge.plain_listen, server_name=edge.server_name, port="" if port == "443" else f":{port}"
@@ -189,7 +209,8 @@ def _headers(edge: Edge) -> list[str]:
     """The headers of every answer, as directives: nginx's `add_header`, which a location takes or replaces whole."""
     headers = ["X-Content-Type-Options nosniff", "Cache-Control no-store"]
     if edge.certificate:
-        headers.append(f"Strict-Transport-Security {_HSTS}")
+        served_too = edge.plain_listen and edge.plain == "serve"
+        headers.append(f"Strict-Transport-Security {'$strict_transport' if served_too else _HSTS}")
     return [f"add_header {header} always;" for header in headers]
 
 

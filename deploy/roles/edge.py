@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from deploy import nginx, steps
 from deploy.cluster import Edge
 from deploy.edge_certificate import edge_certificate
@@ -41,9 +39,10 @@ def configuration(host: Host, edge: Edge) -> str:
         listen="0.0.0.0:443",
         gatekeeper=gatekeeper.LISTEN,
         certificate=nginx.Certificate(_CERTIFICATE, _KEY),
-        plain_listen="0.0.0.0:80",
+        plain_listen=None if edge.http == "closed" else "0.0.0.0:80",
+        plain="serve" if edge.http == "serve" else "redirect",
     )
-    return nginx.render(msgspec.structs.replace(settings, plain_listen=None) if edge.http == "closed" else settings)
+    return nginx.render(settings)
 
 
 def server_name(host: Host, edge: Edge) -> str:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -65,7 +65,9 @@ def configure(edge: Edge) -> Path:
 
 
 @contextmanager
-def nginx_before(gatekeeper: str, *, tls: bool, **changes: Any) -> Iterator[LiveNginx]:
+def nginx_before(
+    gatekeeper: str, *, tls: bool, plain: Literal["redirect", "serve"] = "redirect", **changes: Any
+) -> Iterator[LiveNginx]:
     """nginx in front of a gatekeeper; `changes` are settings."""
     with tempfile.TemporaryDirectory(prefix="gk-nginx-") as name, Ports(ADDRESS) as ports:
         directory = Path(name)
@@ -76,6 +78,7 @@ def nginx_before(gatekeeper: str, *, tls: bool, **changes: Any) -> Iterator[Live
             server_name=ADDRESS,
             listen=f"{ADDRESS}:{ports.take()}",
             plain_listen=f"{ADDRESS}:{ports.take()}" if tls else None,
+            plain=plain,
             gatekeeper=gatekeeper,
             certificate=Certificate(Path(certificate), Path(certificate)) if tls else None,
             user=None,

@@ -56,6 +56,21 @@ def test_plain_http_is_sent_to_tls(edge: LiveNginx) -> None:
     assert (response.status_code, response.headers["Location"]) == (308, f"{edge.url}/healthz?a=b")
 
 
+def test_plain_http_is_answered_as_tls_is_where_that_is_asked_for(system: LiveSystem) -> None:
+    """And promises no TLS there (RFC 6797, 7.2)."""
+    with nginx_before(system.services.gatekeeper.listen, tls=True, plain="serve") as live:
+        key = {"Authorization": f"Bearer {system.key}"}
+        plain = requests.post(f"http://{live.plain_address}/endpoint", json=QUERY, headers=key, timeout=60)
+        secure = ask(live, system)
+        assert plain.json()["rows"] == secure.json()["rows"] == [["DUSTY ORCHARD"]]
+        assert "Strict-Transport-Security" not in plain.headers
+        assert secure.headers["Strict-Transport-Security"] == "max-age=63072000"
+        assert requests.get(f"http://{live.plain_address}/metrics", timeout=10).status_code == 404
+        wrong = requests.post(f"http://{live.plain_address}/endpoint", json=QUERY, timeout=60)
+        assert_problem(wrong, 401, "unauthenticated")
+        assert "Strict-Transport-Security" not in wrong.headers
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/nodes"])
 def test_what_is_public_is_served(system: LiveSystem, edge: LiveNginx, path: str) -> None:
     response = ask(edge, system, "GET", path)

@@ -33,7 +33,7 @@ def values(text: str, directive: str) -> list[str]:
 
 
 def test_nothing_of_the_template_is_left() -> None:
-    for edge in (EDGE, PLAIN):
+    for edge in (EDGE, PLAIN, msgspec.structs.replace(EDGE, plain="serve")):
         assert "%%" not in nginx.render(edge)
 
 
@@ -50,6 +50,13 @@ def test_plain_http_is_sent_to_the_name_of_the_server_whatever_host_was_asked_fo
     assert values(nginx.render(EDGE), "return")[0] == "308 https://sql.example.org$request_uri"
     elsewhere = msgspec.structs.replace(EDGE, listen="0.0.0.0:8443")
     assert values(nginx.render(elsewhere), "return")[0] == "308 https://sql.example.org:8443$request_uri"
+
+
+def test_plain_http_is_served_beside_tls_where_that_is_asked_for_alone() -> None:
+    assert values(nginx.render(EDGE), "listen") == ["0.0.0.0:80", "0.0.0.0:443 ssl default_server"]
+    text = nginx.render(msgspec.structs.replace(EDGE, plain="serve"))
+    assert values(text, "listen") == ["0.0.0.0:443 ssl default_server", "0.0.0.0:80 default_server"]
+    assert "308" not in text
 
 
 def test_without_a_certificate_there_is_neither_tls_nor_a_promise_of_it() -> None:

@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -129,6 +130,19 @@ def test_nginx_is_reloaded_only_when_something_changed_and_after_it_tried_its_fi
     assert host.ran("reload nginx") == []
     assert edge.install(host, Edge(http="closed"), material) == ("/etc/nginx/nginx.conf",)
     assert host.ran("reload nginx") == ["nginx -q -t; systemctl reload nginx.service"]
+
+
+@pytest.mark.parametrize(
+    ("http", "listens", "sends"),
+    [("redirect", True, True), ("serve", True, False), ("closed", False, False)],
+    ids=["redirect", "serve", "closed"],
+)
+def test_port_80_does_what_the_description_says(
+    http: Literal["redirect", "serve", "closed"], *, listens: bool, sends: bool
+) -> None:
+    text = edge.configuration(Pretended("gatekeeper", "gatekeeper"), Edge(http=http))
+    assert ("listen 0.0.0.0:80" in text, "return 308" in text) == (listens, sends)
+    assert "listen 0.0.0.0:443 ssl" in text
 
 
 def test_nginxs_key_is_roots_alone_and_a_given_certificate_is_taken_as_it_is(
