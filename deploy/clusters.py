@@ -70,31 +70,34 @@ def locked(name: str) -> Iterator[None]:
 
 
 def described(
-    name: str, say: Say, *, config: Path | None = None, members: Mapping[str, Any] | None = None
+    name: str, say: Say, *, config: Path | None = None, members: Mapping[str, Any] | None = None, keep: bool = True
 ) -> Deployment:
-    """The cluster as it is described by the file, or as before, with `members` in place of its own; kept for later.
+    """The cluster as it is described by the file, or as before, with `members` in place of its own.
 
-    Raises ClusterError.
+    `keep`: so it is described from now on. Raises ClusterError.
     """
     place = directory(name) / _DESCRIPTION
     before = msgspec.json.decode(place.read_bytes()) if place.exists() else {}
     described = {**(descriptions.members(config) if config else before), **(members or {})}
     found = descriptions.checked(described, config.name if config else name)
-    private_directory(place.parent)
-    if described != before:
+    if keep and described != before:
+        private_directory(place.parent)
         write_file(place, msgspec.json.encode(described))
     return _deployment(name, found, say)
 
 
-def with_data_nodes(deployment: Deployment, count: int) -> Deployment:
-    """The cluster, described with so many data nodes from now on, and as many copies as before. Raises ClusterError."""
+def with_data_nodes(deployment: Deployment, count: int, *, keep: bool = True) -> Deployment:
+    """The cluster, described with so many data nodes and as many copies as before; `keep`: from now on.
+
+    Raises ClusterError.
+    """
     before = msgspec.json.decode((deployment.directory / _DESCRIPTION).read_bytes())
     machines = before.get("machines", {})
     data = {**machines.get("data", {}), "count": count}
     changed: dict[str, Any] = {"machines": {**machines, "data": data}}
     if deployment.cluster.engine == "ndb":
         changed["replicas"] = deployment.cluster.copies  # left out, it would follow from the count
-    return described(deployment.name, deployment.say, members=changed)
+    return described(deployment.name, deployment.say, members=changed, keep=keep)
 
 
 def known(name: str, say: Say) -> Deployment:

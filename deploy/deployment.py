@@ -58,15 +58,23 @@ class Deployment(msgspec.Struct, frozen=True):
     def site(self) -> Site:
         """The cluster's running machines, as the provider knows them now."""
         machines = [machine for machine in self.provider.find() if machine.state == "running"]
-        if odd := [machine.name for machine in machines if not _NAME.fullmatch(machine.name)]:
-            raise ProviderError(f"{odd[0]!r} is no machine's name: its tag was changed")
+        return self.site_of([self.host(machine, machines) for machine in machines])
+
+    def host(self, machine: Machine, machines: Sequence[Machine]) -> Host:
+        """The machine, of those that there are, as the operator reaches it. Raises ProviderError."""
+        if not _NAME.fullmatch(machine.name):
+            raise ProviderError(f"{machine.name!r} is no machine's name: its tag was changed")
+        return Host(machine, self.access(machines))
+
+    def site_of(self, hosts: Sequence[Host]) -> Site:
+        """These machines, as tasks work on them."""
         return Site(
             name=self.name,
             cluster=self.cluster,
             root=ROOT,
             directory=self.directory,
             cache=self.cache,
-            hosts={machine.name: Host(machine, self.access(machines)) for machine in machines},
+            hosts={host.name: host for host in hosts},
             say=self.say,
         )
 
@@ -86,24 +94,35 @@ def deploy(deployment: Deployment) -> Site:
     say(deployment.name, f"files: {', '.join(material.make(API_ROLE)) or 'unchanged'}")
     _machines(deployment)
     site = deployment.site()
+    configure(deployment, site)
+    return site
+
+
+def configure(deployment: Deployment, site: Site) -> None:
+    """What is done on machines that are there, in the order of trust; raises as `deploy`."""
+    material = deployment.material
     on_each(site.servers, lambda host: site.report(host, "tunnel", node.tunnel(host, material.tunnel_public_key)))
     deployment.engine.install(site, lambda host: drained(site, deployment.engine, host))
     _databases(deployment, site)
     _proxies(deployment, site)
     _gatekeepers(deployment, site)
-    return site
 
 
 def _machines(deployment: Deployment) -> None:
     planned = deployment.provider.plan(deployment.order())
     deployment.provider.launch(deployment.order(), deployment.say)
     machines = deployment.provider.find()
+    write_known(deployment, machines)
+    deployment.say(deployment.name, f"machines: {len(planned)} changes" if planned else "machines: unchanged")
+
+
+def write_known(deployment: Deployment, machines: Sequence[Machine]) -> None:
+    """What the operator's files say of these machines: their host keys and the inventory."""
     write_file(deployment.material.host_keys, deployment.provider.known_hosts().encode())
     text = render(inventory(machines))
     path = deployment.material.inventory
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_file(path, text.encode(), WORLD_READABLE)
-    deployment.say(deployment.name, f"machines: {len(planned)} changes" if planned else "machines: unchanged")
 
 
 def inventory(machines: Sequence[Machine]) -> list[Machine]:
@@ -119,6 +138,9 @@ def _databases(deployment: Deployment, site: Site) -> None:
     users = [value for member, value in msgspec.structs.asdict(accounts).items() if member.endswith("_user")]
     # What one node is told, all of a cluster know.
     for host in [*site.of("standalone"), *site.of("manager")]:
+        if host.is_dry and not engine.is_ready(engine.state(host)):
+            site.report(host, "schemas, accounts and sample", ("what is missing when the server runs",))
+            continue
         statements = engine.account_statements(host, accounts, site.cluster.schemas)
         site.report(host, "schemas", database.schemas(host, engine, site.cluster.schemas))
         site.report(host, "accounts", database.accounts(host, engine, users, statements))
@@ -167,8 +189,11 @@ def drained(site: Site, engine: MachineEngine, host: Host, *, for_good: bool = F
     """Keeps proxies from a node: its row in their inventory says `stopping` meanwhile. `for_good`: it goes afterwards.
 
     Entered when the last of their connections is gone: a proxy lets statements that are under way end first. Raises
-    HostError when one does not end in time.
+    HostError when one does not end in time. A dry run takes no node from anybody.
     """
+    if host.is_dry:
+        yield
+        return
     machines = inventory(site.machines)
     stopping = [
         msgspec.structs.replace(machine, state="stopping") if machine.name == host.name else machine
@@ -186,7 +211,7 @@ def drained(site: Site, engine: MachineEngine, host: Host, *, for_good: bool = F
 
 def _wait_until_left(engine: MachineEngine, host: Host) -> None:
     deadline = time.monotonic() + _DRAIN_TIMEOUT_S
-    while left := [line for line in engine.sql(host, "SHOW PROCESSLIST").splitlines() if "\tgk_" in line]:
+    while left := [line for line in engine.ask(host, "SHOW PROCESSLIST").splitlines() if "\tgk_" in line]:
         if time.monotonic() > deadline:
             raise HostError(f"{host.name}: {len(left)} connections of proxies did not end within {_DRAIN_TIMEOUT_S} s")
         time.sleep(0.3)

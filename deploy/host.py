@@ -1,5 +1,8 @@
 """One machine by SSH: run a script there as root, with what it printed, its status, and an end to every wait.
 
+`look` is for scripts that change nothing; `sudo` and `attempt` are for all others. A dry run's hosts (deploy/dry.py)
+send what `look` takes and nothing else.
+
 Host keys are known beforehand and always checked. Fabric connects (through the jump host where there is one); scripts
 run over a channel of the same connection, because Fabric's own `run` takes standard input byte by byte and has no
 bound on opening a session on a host that has vanished.
@@ -27,6 +30,11 @@ _UNACKNOWLEDGED_MS: Final = 20_000
 _KEEPALIVE_S: Final = 5
 _CHUNK: Final = 1 << 16
 _TOLD: Final = 2000
+# Runs its arguments where every file is read-only: a mount namespace of its own (unshare(1)), not the machine's.
+_READ_ONLY: Final = """\
+while read -r _ path _; do mount -o remount,bind,ro "$(printf %b "$path")" 2>/dev/null || [ "$path" != / ] || exit 1
+done </proc/self/mounts; exec "$@"
+"""
 
 
 class HostError(RuntimeError):
@@ -50,30 +58,53 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class Host:
-    """A machine and the connection to it, which is opened when it is first needed. One thread at a time may use it."""
+    """A machine and the connection to it, which is opened when it is first needed. One thread at a time may use it.
+
+    `is_dry`: nothing is changed by it; `unwritten`: the files that would have been written or switched.
+    """
+
+    is_dry = False
 
     def __init__(self, machine: Machine, access: Access) -> None:
         self.machine = machine
         self.name = machine.name
-        self._access = access
+        self.access = access
         self._connection: Connection | None = None
+        self.unwritten: set[str] = set()
         self._turn = threading.Lock()
+
+    def look(
+        self,
+        script: str,
+        *,
+        new: str = "",  # noqa: ARG002 - a dry run's
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        given: bytes | BinaryIO = b"",
+        read_only: bool = False,
+    ) -> str:
+        """Runs a bash script that changes nothing, as root, and returns what it printed. Raises HostError.
+
+        `new`: what a machine would print that has just been made. `read_only`: the script can't write to any file.
+        """
+        return self._text(script, self._run(script, timeout_s, given, read_only=read_only))
 
     def sudo(self, script: str, *, timeout_s: float = COMMAND_TIMEOUT_S, given: bytes | BinaryIO = b"") -> str:
         """Runs a bash script as root and returns what it printed; `given` is its standard input. Raises HostError."""
-        done = self.attempt(script, timeout_s=timeout_s, given=given)
-        if done.status != 0:
-            told = (done.errors or done.text).strip()[-_TOLD:]
-            raise HostError(f"{self.name}: {_first_line(script)!r} ended with status {done.status}: {told}")
-        return done.text
+        return self._text(script, self.attempt(script, timeout_s=timeout_s, given=given))
 
     def attempt(self, script: str, *, timeout_s: float = COMMAND_TIMEOUT_S, given: bytes | BinaryIO = b"") -> Done:
-        """The same, whatever the script's status is. Raises HostError when it can't be run, or not to its end in time.
+        """The same, whatever the status is. Raises HostError when it can't be run, or not to its end in time."""
+        return self._run(script, timeout_s, given)
+
+    def _run(self, script: str, timeout_s: float, given: bytes | BinaryIO, *, read_only: bool = False) -> Done:
+        """All that is sent to the machine.
 
         `sudo` elevates a single command, so the script is one argument of one bash. No secret belongs in it: it can
         be seen in the process list, what is given on standard input can't.
         """
-        command = f"sudo -n bash -euo pipefail -c {shlex.quote(script)}"
+        words = ["bash", "-euo", "pipefail", "-c"]
+        apart = ["unshare", "--mount", "--propagation", "private", *words, _READ_ONLY, "bash"] if read_only else []
+        command = shlex.join(["sudo", "-n", *apart, *words, script])
         deadline = time.monotonic() + timeout_s
         with self._turn:
             with self._failing("connect", CONNECT_TIMEOUT_S):
@@ -83,6 +114,12 @@ class Host:
                 channel.exec_command(command)
                 _send(channel, given)
                 return _result(channel, deadline)
+
+    def _text(self, script: str, done: Done) -> str:
+        if done.status != 0:
+            told = (done.errors or done.text).strip()[-_TOLD:]
+            raise HostError(f"{self.name}: {_first_line(script)!r} ended with status {done.status}: {told}")
+        return done.text
 
     def close(self) -> None:
         """Ends the connection; the next script opens another."""
@@ -100,7 +137,7 @@ class Host:
 
     def _transport(self) -> paramiko.Transport:
         if self._connection is None or not self._connection.is_connected:
-            self._connection = _open(self.machine, self._access)
+            self._connection = _open(self.machine, self.access)
         transport: paramiko.Transport = self._connection.transport
         return transport
 
@@ -113,7 +150,7 @@ class Host:
             self.close()
             raise HostError(f"{self.name}: its host key is not the known one; somebody may be in between") from None
         except paramiko.AuthenticationException:
-            raise HostError(f"{self.name}: it does not accept the key {self._access.private_key.name}") from None
+            raise HostError(f"{self.name}: it does not accept the key {self.access.private_key.name}") from None
         except TimeoutError:
             self.close()
             raise HostError(f"{self.name}: {what!r} did not end within {timeout_s:g} s") from None

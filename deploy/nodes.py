@@ -1,6 +1,6 @@
 """Data nodes that come, and data nodes that go: the description changes, and `deploy` does the rest."""
 
-from deploy import clusters
+from deploy import clusters, plan
 from deploy.cluster import Cluster, ClusterError
 from deploy.deployment import Deployment, deploy, drained
 from deploy.providers.state import UnknownNode
@@ -18,9 +18,7 @@ def add(deployment: Deployment, count: int) -> Site:
 
     What was cut off is completed by `grow`, or by `deploy`.
     """
-    if count < 1:
-        raise ClusterError(f"{count} data nodes can't be added; say 1 or more")
-    return grow(deployment, deployment.cluster.machines.data.count + count)
+    return grow(deployment, total_with(deployment.cluster, count))
 
 
 def grow(deployment: Deployment, total: int) -> Site:
@@ -43,6 +41,20 @@ def check_total(cluster: Cluster, total: int) -> None:
         raise ClusterError(f"there are {now} data nodes, and adding can't make them {total}: see fab remove-node")
     if cluster.engine == "ndb" and total % cluster.copies:
         raise ClusterError(f"{total} data nodes can't be divided into groups of {cluster.copies} (replicas)")
+
+
+def total_with(cluster: Cluster, count: int) -> int:
+    """How many data nodes there are with so many more. Raises ClusterError for none."""
+    if count < 1:
+        raise ClusterError(f"{count} data nodes can't be added; say 1 or more")
+    return cluster.machines.data.count + count
+
+
+def planned(deployment: Deployment, *, count: int, to: int) -> None:
+    """Says what `grow` to that number would do, or without one `add`. Raises ClusterError and what `plan.tell` raises."""
+    total = to or total_with(deployment.cluster, count)
+    check_total(deployment.cluster, total)
+    plan.tell(clusters.with_data_nodes(deployment, total, keep=False))
 
 
 def remove(deployment: Deployment, name: str) -> Site:

@@ -76,7 +76,7 @@ def _wait_until_known(engine: MachineEngine, host: Host, users: list[str]) -> No
     listed = ", ".join(f"'{user}'" for user in users)
     asking = f"SELECT COUNT(DISTINCT user) FROM mysql.user WHERE user IN ({listed})"  # noqa: S608 (our own names)
     deadline = time.monotonic() + _KNOWN_TIMEOUT_S
-    while int(engine.sql(host, asking)) < len(users):
+    while int(engine.ask(host, asking)) < len(users):
         if time.monotonic() > deadline:
             raise HostError(f"{host.name}: the new accounts did not get there within {_KNOWN_TIMEOUT_S} s")
         time.sleep(0.3)

@@ -5,7 +5,7 @@ A step is safe to repeat: one that was cut off is completed by the next run. Scr
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ from deploy.host import Host, HostError
 _INSTALL_TIMEOUT_S: Final = 900.0
 _SERVICE_TIMEOUT_S: Final = 180.0
 _LOCKED_TIMEOUT_S: Final = 300
+UNITS: Final = "/etc/systemd/system"
 
 
 class File(msgspec.Struct, frozen=True):
@@ -45,9 +46,10 @@ Entry: TypeAlias = File | Directory
 def paths(host: Host, wanted: Sequence[Entry]) -> tuple[str, ...]:
     """Sees to it that the directories and files are as wanted, in this order; returns the paths that differed."""
     quoted = " ".join(shlex.quote(entry.path) for entry in wanted)
-    text = host.sudo(
+    text = host.look(
         f'for path in {quoted}; do stat -c "%F|%04a|%U:%G" -- "$path" 2>/dev/null || echo absent;'
-        ' { [ -f "$path" ] && sha256sum <"$path" | cut -c -64; } || echo -; done'
+        ' { [ -f "$path" ] && sha256sum <"$path" | cut -c -64; } || echo -; done',
+        new="absent\n-\n" * len(wanted),
     )
     lines = text.splitlines()
     there = [tuple(lines[at : at + 2]) for at in range(0, len(lines), 2)]
@@ -65,6 +67,9 @@ def _as_found(entry: Entry) -> tuple[str, str]:
 
 
 def _put(host: Host, entry: Entry) -> None:
+    if host.is_dry:
+        host.unwritten.add(entry.path)
+        return
     path, owner = shlex.quote(entry.path), shlex.quote(entry.owner)
     if isinstance(entry, Directory):
         host.sudo(f"mkdir -p -- {path}; chown {owner} -- {path}; chmod {entry.mode} -- {path}")
@@ -80,16 +85,13 @@ def _put(host: Host, entry: Entry) -> None:
 def link(host: Host, path: str, target: str) -> bool:
     """Sees to it that the symbolic link points there, switched in one step; whether it did not before."""
     quoted, to, temporary = shlex.quote(path), shlex.quote(target), shlex.quote(f"{path}.new")
-    if host.sudo(f"readlink -- {quoted} || true").strip() == target:
+    if host.look(f"readlink -- {quoted} || true").strip() == target:
         return False
+    if host.is_dry:
+        host.unwritten.add(path)
+        return True
     host.sudo(f"ln -sfn -- {to} {temporary}; mv -fT -- {temporary} {quoted}")
     return True
-
-
-def removed(host: Host, path: str) -> bool:
-    """Sees to it that there is no such file or link; whether there was one."""
-    quoted = shlex.quote(path)
-    return host.sudo(f"if [ -e {quoted} ] || [ -L {quoted} ]; then rm -f -- {quoted}; echo y; fi").strip() == "y"
 
 
 def packages(host: Host, names: Iterable[str]) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ def packages(host: Host, names: Iterable[str]) -> tuple[str, ...]:
     """
     wanted = sorted(set(names))
     quoted = " ".join(map(shlex.quote, wanted))
-    there = host.sudo(f"dpkg-query -W -f='${{Package}} ${{db:Status-Status}}\\n' -- {quoted} 2>/dev/null || true")
+    there = host.look(f"dpkg-query -W -f='${{Package}} ${{db:Status-Status}}\\n' -- {quoted} 2>/dev/null || true")
     installed = {
         name for name, _, state in (line.partition(" ") for line in there.splitlines()) if state == "installed"
     }
@@ -125,7 +127,7 @@ apt-get -qq $wait -oDpkg::Options::=--force-confold install --yes --no-install-r
 
 def account(host: Host, name: str, *, home: str, shell: str = "/usr/sbin/nologin") -> bool:
     """Sees to it that there is a system account, with a group of its name, that nobody can log in to by password."""
-    if host.sudo(f"getent passwd {shlex.quote(name)} || true").strip():
+    if host.look(f"getent passwd {shlex.quote(name)} || true").strip():
         return False
     host.sudo(
         f"useradd --system --user-group --home-dir {shlex.quote(home)} --no-create-home"
@@ -140,30 +142,34 @@ def is_stale(host: Host, unit: str, read: Sequence[str]) -> bool:
     So a run that was cut off between a file and the restart is made up for by the next. False when nothing runs.
     """
     quoted = " ".join(map(shlex.quote, read))
-    told = host.sudo(
+    told = host.look(
         f"started=$(systemctl show --property ExecMainStartTimestamp --value {shlex.quote(unit)});"
         f' systemctl is-active --quiet {shlex.quote(unit)} && [ -n "$started" ] || exit 0;'
-        f' started=$(date --date "$started" +%s);'
+        f' echo runs; started=$(date --date "$started" +%s);'
         f' for path in {quoted}; do [ ! -e "$path" ] || [ "$(stat -c %Y -- "$path")" -le "$started" ] || echo y; done'
     )
-    return "y" in told.split()
+    found = told.split()
+    return "y" in found or ("runs" in found and not host.unwritten.isdisjoint(read))
 
 
-def unit(host: Host, name: str, text: str, *, changed: bool = False) -> bool:
-    """Sees to it that the systemd unit has this text, is enabled and runs; restarts it when that or `changed` asks it.
+def units(host: Host, texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Sees to it that systemd knows these units, or drop-ins of units, by this text; returns the paths that differed.
 
-    Returns whether anything was done. Raises HostError, with the unit's last log lines, when it does not come up.
+    What runs goes on as it was started, until it is restarted.
     """
-    new = bool(paths(host, [File(f"/etc/systemd/system/{name}", text.encode())]))
-    if new:
+    drop_ins = sorted({name.rpartition("/")[0] for name in texts if "/" in name})
+    wanted: list[Entry] = [Directory(f"{UNITS}/{name}") for name in drop_ins]
+    wanted += [File(f"{UNITS}/{name}", text.encode()) for name, text in texts.items()]
+    differing = paths(host, wanted)
+    if differing:
         host.sudo("systemctl daemon-reload")
-    return service(host, name, changed=changed or new) or new
+    return differing
 
 
 def service(host: Host, name: str, *, changed: bool = False) -> bool:
     """Sees to it that the unit is enabled and active; restarts it when `changed`. Raises HostError with its log."""
     quoted = shlex.quote(name)
-    state = host.sudo(f"systemctl is-enabled {quoted} || true; systemctl is-active {quoted} || true").split()
+    state = host.look(f"systemctl is-enabled {quoted} || true; systemctl is-active {quoted} || true").split()
     if state == ["enabled", "active"] and not changed:
         return False
     verb = "restart" if changed else "start"

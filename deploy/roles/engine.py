@@ -18,6 +18,8 @@ DUMP_OPTIONS: Final = (
     "--single-transaction --quick --routines --triggers --events --hex-blob --default-character-set=utf8mb4"
     " --add-drop-database"
 )
+# Of the sessions that only ask.
+READ_ONLY: Final = "SET SESSION TRANSACTION READ ONLY"
 _MEMORY: Final = """\
 for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
     [ ! -r $file ] || tr -c '0-9\\n' 0 <$file
@@ -25,6 +27,8 @@ done
 awk '/^MemTotal:/ { printf "%.0f\\n", $2 * 1024 }' /proc/meminfo
 nproc
 """
+# Of a machine that is not there yet, which a dry run has to say something of: what is sized by the smallest one stays.
+_NOT_THE_SMALLEST: Final = f"{1 << 50}\n1024\n"
 
 
 class Drained(Protocol):
@@ -53,6 +57,9 @@ class MachineEngine(Protocol):
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as the server's administrator, through its socket; the rows, tab-separated, without headings."""
+
+    def ask(self, host: Host, script: str) -> str:
+        """The same for SQL that changes nothing, in a session that is READ ONLY."""
 
     def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
         """The statements that make the application's accounts on that server, or change them."""
@@ -106,12 +113,14 @@ def unhex(row: str) -> tuple[str, ...]:
 
 def resources(host: Host) -> Resources:
     """The machine's resources."""
-    *memory, cores = map(int, host.sudo(_MEMORY).split())
+    *memory, cores = map(int, host.look(_MEMORY, new=_NOT_THE_SMALLEST).split())
     return Resources(min(size for size in memory if size), cores)
 
 
 def wait_for(host: Host, condition: str, *, timeout_s: int, what: str, unit: str) -> None:
     """Runs the bash condition again and again until it is true. Raises HostError with the unit's last log lines."""
+    if host.is_dry:
+        return
     late = shlex.quote(f"{what}: not within {timeout_s} s")
     host.sudo(
         f"end=$((SECONDS + {timeout_s})); until {condition}; do\n"

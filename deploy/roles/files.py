@@ -68,7 +68,7 @@ class Material(msgspec.Struct, frozen=True):
     def make(self, role: str) -> list[str]:
         """Makes what is missing; returns its names. `role`: the policy's, for the tasks' API key. Raises KeyIsOpen."""
         private_directory(self.directory)
-        self._check_closed()
+        self.check_closed()
         made = [path.name for path in (self.operator_key, self._tunnel_key) if _key_pair(path)]
         for path, content in ((self.group_secret, secrets.token_bytes(32)), (self._accounts, _new_accounts())):
             if not path.exists():
@@ -139,7 +139,8 @@ class Material(msgspec.Struct, frozen=True):
     def _accounts(self) -> Path:
         return self.directory / "accounts.toml"
 
-    def _check_closed(self) -> None:
+    def check_closed(self) -> None:
+        """Raises KeyIsOpen for a secret that others can read."""
         for path in (self.operator_key, self._tunnel_key, self._accounts, self.api_key, self.group_secret):
             if path.exists() and path.stat().st_mode & 0o077:
                 raise KeyIsOpen(f"{path} can be read by others: close it (chmod 600), or replace it if it was seen")

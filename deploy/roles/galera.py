@@ -13,20 +13,22 @@ from deploy.engines.interface import Position, Server, most_advanced
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.roles import newer
-from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, quoted, resources, wait_for
+from deploy.roles.engine import DUMP_OPTIONS, READ_ONLY, Drained, options_text, quoted, resources, wait_for
 from deploy.site import Site, on_each
 
 PACKAGES: Final = ("mariadb-server",)
 NODE_PACKAGES: Final = ("galera-4", "rsync")
 _UNIT: Final = "mariadb.service"
 _OPTIONS: Final = "/etc/mysql/mariadb.conf.d/90-gatekeeper.cnf"
-_LIMITS: Final = "/etc/systemd/system/mariadb.service.d/gatekeeper.conf"
+_DROP_IN: Final = "mariadb.service.d/gatekeeper.conf"
+_LIMITS: Final = f"{steps.UNITS}/{_DROP_IN}"
 _PROVIDER: Final = "/usr/lib/galera/libgalera_smm.so"
 _START_TIMEOUT_S: Final = 900
 _JOIN_TIMEOUT_S: Final = 600
 
 # A full transfer takes as long as it takes to copy the data.
 _LIMITS_TEXT: Final = f"[Service]\nTimeoutStartSec={_START_TIMEOUT_S}\nTimeoutStopSec=120\nLimitNOFILE=65536\n"
+_CLIENT: Final = "mariadb --batch --skip-column-names"
 _STATE = "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'wsrep%' OR Variable_name = 'Uptime'"
 _IS_READY = "mariadb -NBe \"SHOW GLOBAL STATUS LIKE 'wsrep_local_state_comment'\" 2>/dev/null | grep -q Synced"
 _ANSWERS = "mariadb -NBe 'SELECT 1' >/dev/null 2>&1"
@@ -52,7 +54,11 @@ class Galera:
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root@localhost, whom the server knows by the socket's peer."""
-        return host.sudo("mariadb --batch --skip-column-names", given=script.encode(), timeout_s=timeout_s)
+        return host.sudo(_CLIENT, given=script.encode(), timeout_s=timeout_s)
+
+    def ask(self, host: Host, script: str) -> str:
+        """The same for SQL that changes nothing, in a session that is READ ONLY."""
+        return host.look(f"{_CLIENT} --init-command='{READ_ONLY}'", given=script.encode())
 
     def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:  # noqa: ARG002 (interface)
         """What makes the application's accounts, on any server."""
@@ -60,9 +66,9 @@ class Galera:
 
     def state(self, host: Host) -> str:
         """Galera's word (`Synced`, `Donor/Desynced`, `non-Primary`); `Running` of the stand-alone; `stopped`."""
-        done = host.attempt(f'mariadb -NBe "{_STATE}"', timeout_s=30)
-        status = dict(line.split("\t", 1) for line in done.text.splitlines() if "\t" in line)
-        if done.status != 0 or "Uptime" not in status:
+        told = host.look(f'mariadb -NBe "{_STATE}" || true', timeout_s=30)
+        status = dict(line.split("\t", 1) for line in told.splitlines() if "\t" in line)
+        if "Uptime" not in status:
             return "stopped"
         return "Running" if host.machine.role == "standalone" else self._texts.health(status).state
 
@@ -112,7 +118,7 @@ class Galera:
 
     def version(self, host: Host) -> str:
         """The server's version."""
-        return self.sql(host, "SELECT VERSION()").strip()
+        return self.ask(host, "SELECT VERSION()").strip()
 
     def restart(self, site: Site, host: Host) -> None:
         """One node, until it is in step; it asks the others for what it missed."""
@@ -132,15 +138,11 @@ class Galera:
         text = self._options(site, host)
         wanted: list[steps.Entry] = [
             steps.Directory("/var/lib/mysql-files", "0700", "mysql:mysql"),
-            steps.Directory("/etc/systemd/system/mariadb.service.d"),
-            steps.File(_LIMITS, _LIMITS_TEXT.encode()),
             # The group's name lets in whoever knows it.
             steps.File(_OPTIONS, text.encode(), "0640", "root:mysql"),
         ]
         differing = steps.paths(host, wanted)
-        if _LIMITS in differing:
-            host.sudo("systemctl daemon-reload")
-        return site.report(host, "options", differing)
+        return site.report(host, "options", (*differing, *steps.units(host, {_DROP_IN: _LIMITS_TEXT})))
 
     def _options(self, site: Site, host: Host) -> str:
         memory = resources(host).memory
@@ -184,9 +186,11 @@ class Galera:
         Several that join at once were seen to fail while systemd called them started.
         """
         states = on_each(site.nodes, self.state)
-        if not any(state not in {"stopped", "non-Primary"} for state in states.values()):
-            self._start_group(site)
+        runs = any(state not in {"stopped", "non-Primary"} for state in states.values())
+        first = None if runs else self._start_group(site)
         for host in site.nodes:
+            if host is first:
+                continue
             if not self.is_ready(self.state(host)):
                 host.sudo(f"systemctl --quiet enable {_UNIT}; systemctl restart {_UNIT}", timeout_s=_START_TIMEOUT_S)
                 self._wait(host)
@@ -194,7 +198,7 @@ class Galera:
             else:
                 site.report(host, "server", steps.service(host, _UNIT))
 
-    def _start_group(self, site: Site) -> None:
+    def _start_group(self, site: Site) -> Host:
         positions = on_each(site.nodes, self._position)
         first = next(host for host in site.nodes if host.name == most_advanced(positions))
         first.sudo(
@@ -204,6 +208,7 @@ class Galera:
         )
         self._wait(first)
         site.report(first, "server", ("started a new group",))
+        return first
 
     def _position(self, host: Host) -> Position | None:
         """How far a stopped node's data got; None for one that never was in a group."""

@@ -16,7 +16,7 @@ from deploy.engines import ndb
 from deploy.engines.mariadb import Accounts
 from deploy.host import Host
 from deploy.roles import ndb_growth, ndb_nodes, ndb_tls, ndb_units, tarball
-from deploy.roles.engine import DUMP_OPTIONS, Drained, options_text, quoted, resources, unhex, wait_for
+from deploy.roles.engine import DUMP_OPTIONS, READ_ONLY, Drained, options_text, quoted, resources, unhex, wait_for
 from deploy.site import Site, on_each
 
 _ACCOUNT: Final = "mysql"
@@ -28,6 +28,7 @@ _OPTIONS: Final = f"{SETTINGS}/my.cnf"
 _ADMINISTRATOR: Final = f"{SETTINGS}/root.cnf"
 # Left to itself, the client takes names that are not ASCII for latin1.
 _CLIENT: Final = f"{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} --default-character-set=utf8mb4"
+_ROWS: Final = "--batch --skip-column-names"
 _COLUMNS: Final = (
     "SELECT HEX(table_schema), HEX(table_name), HEX(column_name), HEX(data_type) FROM information_schema.columns"
     " ORDER BY table_schema, table_name, ordinal_position"
@@ -50,12 +51,15 @@ class Ndb:
         ndb_tls.install(site)
         on_each(site.servers, lambda host: self._options(site, host))
         self._run(site, drained)
-        ndb_growth.fill(site, self.sql)
+        ndb_growth.fill(site, self.sql, self.ask)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
-        command = f"{_CLIENT} --batch --skip-column-names"
-        return host.sudo(command, given=script.encode(), timeout_s=timeout_s)
+        return host.sudo(f"{_CLIENT} {_ROWS}", given=script.encode(), timeout_s=timeout_s)
+
+    def ask(self, host: Host, script: str) -> str:
+        """The same for SQL that changes nothing, in a session that is READ ONLY."""
+        return host.look(f"{_CLIENT} {_ROWS} --init-command='{READ_ONLY}'", given=script.encode())
 
     def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
         """What makes the application's accounts, which the cluster keeps for all its SQL nodes."""
@@ -64,12 +68,12 @@ class Ndb:
     def state(self, host: Host) -> str:
         """How many data nodes this SQL node sees, as `3 of 3 data nodes`; `Running` of the stand-alone; `stopped`."""
         asking = f'{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe "{_READY}"'
-        done = host.attempt(asking, timeout_s=30)
-        if done.status != 0:
+        told = host.look(f"{asking} || echo stopped", new="stopped", timeout_s=30)
+        if "stopped" in told.split():
             return "stopped"
         if host.machine.role == "standalone":
             return "Running"
-        status = dict(line.split("\t", 1) for line in done.text.splitlines() if "\t" in line)
+        status = dict(line.split("\t", 1) for line in told.splitlines() if "\t" in line)
         ready, known = status.get("Ndb_number_of_ready_data_nodes", "0"), status.get("Ndb_number_of_data_nodes", "0")
         return f"{ready} of {known} data nodes"
 
@@ -120,7 +124,7 @@ class Ndb:
 
     def version(self, host: Host) -> str:
         """The server's version."""
-        return self.sql(host, "SELECT VERSION()").strip()
+        return self.ask(host, "SELECT VERSION()").strip()
 
     def restart(self, site: Site, host: Host) -> None:
         """The data node, then the SQL node; the manager's management server first."""
@@ -178,9 +182,8 @@ class Ndb:
                 directory=DATA,
             )
             wanted.append(steps.File(_CONFIG, text.encode(), "0640", f"root:{_ACCOUNT}"))
-        if ndb_units.write(host, manager):
-            host.sudo("systemctl daemon-reload")
-        site.report(host, "options", steps.paths(host, wanted))
+        units = ndb_units.write(host, manager)
+        site.report(host, "options", (*units, *steps.paths(host, wanted)))
 
     def _run(self, site: Site, drained: Drained) -> None:
         """Starts what does not run, and restarts in turn what runs with other options, certificates or programs.
@@ -260,7 +263,7 @@ _CONDITION: Final = {"standalone": "SELECT 1", "manager": _SEES, "data": _SEES}
 
 def _check_copies(site: Site) -> None:
     """Raises ClusterError where the cluster runs with another number of copies than the one described."""
-    told = site.of("manager")[0].sudo(f"sed -n 's/^NoOfReplicas=//p' {_CONFIG} 2>/dev/null || true")
+    told = site.of("manager")[0].look(f"sed -n 's/^NoOfReplicas=//p' {_CONFIG} 2>/dev/null || true")
     if told.strip() not in {"", str(site.cluster.copies)}:
         raise ClusterError(
             f"replicas can't become {site.cluster.copies} where the cluster has {told.strip()}: describe it with that,"

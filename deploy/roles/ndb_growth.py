@@ -3,6 +3,7 @@
 See: https://dev.mysql.com/doc/refman/9.7/en/mysql-cluster-online-add-node.html
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from deploy.host import Host, HostError
@@ -25,6 +26,9 @@ _TABLES: Final = (
 )
 
 
+Ask = Callable[[Host, str], str]
+
+
 class Sql(Protocol):
     """Runs SQL on a machine as its administrator."""
 
@@ -32,15 +36,17 @@ class Sql(Protocol):
         """The rows, tab-separated."""
 
 
-def fill(site: Site, sql: Sql) -> None:
+def fill(site: Site, sql: Sql, ask: Ask) -> None:
     """Gives data nodes that have none a node group, and each of the tables its share on every group.
+
+    `ask` is for SQL that changes nothing.
 
     Both look first, so that what was cut off is gone on with. Reads and writes go on; other DDL waits. Raises
     HostError.
     """
     manager = site.of("manager")[0]
     site.report(manager, "node groups", _group(site))
-    moved = uneven(sql, manager, len(site.of("data")))
+    moved = uneven(ask, manager, len(site.of("data")))
     for table in moved:
         site.say(manager.name, f"redistribution: {table}")
         # The room of rows that have left is given back for other tables' use.
@@ -49,10 +55,10 @@ def fill(site: Site, sql: Sql) -> None:
     site.report(manager, "redistribution", (f"{len(moved)} tables",) if moved else ())
 
 
-def uneven(sql: Sql, host: Host, nodes: int) -> list[str]:
+def uneven(ask: Ask, host: Host, nodes: int) -> list[str]:
     """The tables, quoted, that have rows on fewer than so many data nodes. Raises HostError."""
-    spread = {name: int(count) for name, count in map(unhex, sql(host, _SPREAD).splitlines())}
-    listed = map(unhex, sql(host, _TABLES).splitlines())
+    spread = {name: int(count) for name, count in map(unhex, ask(host, _SPREAD).splitlines())}
+    listed = map(unhex, ask(host, _TABLES).splitlines())
     return [quoted(schema, table) for schema, table in listed if spread.get(f"{schema}/def/{table}", nodes) < nodes]
 
 
@@ -62,6 +68,6 @@ def _group(site: Site) -> list[str]:
     made = [",".join(map(str, alone[at : at + size])) for at in range(0, len(alone), size)]
     for group in made:
         ndb_nodes.management(site, f"CREATE NODEGROUP {group}", timeout_s=_GROUP_TIMEOUT_S)
-    if made and (left := ndb_nodes.without_group(site)):
+    if made and not site.of("manager")[0].is_dry and (left := ndb_nodes.without_group(site)):
         raise HostError(f"data nodes {', '.join(map(str, left))} have no node group, and none could be made for them")
     return made

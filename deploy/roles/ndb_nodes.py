@@ -29,8 +29,7 @@ def nodes(site: Site) -> list[ndb.Node]:
 
 def management(site: Site, command: str, *, timeout_s: float = 120.0) -> str:
     """What the management client prints for the command. Raises HostError."""
-    client = f"{tarball.PROGRAMS}/ndb_mgm {_connection(site)}"
-    return site.of("manager")[0].sudo(f"{client} -e '{command}' </dev/null", timeout_s=timeout_s)
+    return site.of("manager")[0].sudo(_commanding(site, command), timeout_s=timeout_s)
 
 
 def wait_for_management(site: Site) -> None:
@@ -51,7 +50,7 @@ def wait_for_data_node(site: Site, host: Host) -> None:
 
 def unknown(site: Site) -> list[Host]:
     """The data nodes that one of those that run has not been told of, since it started before config.ini had them."""
-    running = on_each(site.of("data"), lambda host: host.attempt(f"systemctl is-active {ndb_units.DATA_NODE}").text)
+    running = on_each(site.of("data"), lambda host: host.look(f"systemctl is-active {ndb_units.DATA_NODE} || true"))
     told = [_known_by(site, host) for host in site.of("data") if running[host.name].strip() == "active"]
     known = set.intersection(*(numbers for numbers in told if numbers)) if any(told) else None
     return [host for host in site.of("data") if known is not None and node(host).number not in known]
@@ -59,20 +58,25 @@ def unknown(site: Site) -> list[Host]:
 
 def without_group(site: Site) -> list[int]:
     """The numbers of the data nodes that run and have no node group, so that they hold no data."""
-    return sorted(map(int, _NO_GROUP.findall(management(site, "SHOW"))))
+    shown = site.of("manager")[0].look(_commanding(site, "SHOW"))
+    return sorted(map(int, _NO_GROUP.findall(shown)))
 
 
 def _known_by(site: Site, host: Host) -> set[int]:
     """The data nodes in the configuration that a data node runs with; none when it does not answer."""
-    done = site.of("manager")[0].attempt(
+    told = site.of("manager")[0].look(
         f"timeout 20 {tarball.PROGRAMS}/ndb_config {_connection(site)} --config-from-node={node(host).number}"
-        " --type=ndbd --query=nodeid"
+        " --type=ndbd --query=nodeid || true"
     )
-    return _numbers(done.text.split()) if done.status == 0 else set()
+    return _numbers(told.split())
 
 
 def _numbers(words: Iterable[str]) -> set[int]:
     return {int(word) for word in words if word.isdigit()}
+
+
+def _commanding(site: Site, command: str) -> str:
+    return f"{tarball.PROGRAMS}/ndb_mgm {_connection(site)} -e '{command}' </dev/null"
 
 
 def _asking(site: Site, command: str) -> str:

@@ -46,7 +46,7 @@ def _renew(site: Site, authority: Authority, is_needed: Callable[[Host], bool]) 
 
     def work(host: Host) -> None:
         needed = is_needed(host)
-        if needed:
+        if needed and not host.is_dry:  # keys that are not made can't be signed
             _replace(host, authority)
         site.report(host, "node certificates", ("new",) if needed else ())
 
@@ -58,9 +58,9 @@ def _authority(site: Site) -> Authority:
     authority = Authority(site.directory / "certificates")
     manager = site.of("manager")[0]
     if not authority.exists:
-        certificate = manager.sudo(f"cat {_AUTHORITY_BEFORE}/{_AUTHORITY_FILE} 2>/dev/null || true").encode()
+        certificate = manager.look(f"cat {_AUTHORITY_BEFORE}/{_AUTHORITY_FILE} 2>/dev/null || true").encode()
         if certificate:
-            key = manager.sudo(f"openssl pkey -passin pass: -in {_AUTHORITY_BEFORE}/NDB-Cluster-private-key")
+            key = manager.look(f"openssl pkey -passin pass: -in {_AUTHORITY_BEFORE}/NDB-Cluster-private-key")
             authority.take(certificate, key.encode())
         else:
             authority.make()
@@ -76,7 +76,7 @@ def _is_good(host: Host, authority: Authority) -> bool:
 def _certificates(host: Host) -> dict[Kind, bytes]:
     """What stands in the machine's files of certificates; nothing for one that is missing, or has no key beside it."""
     return {
-        kind: host.sudo(
+        kind: host.look(
             f"cd {DIRECTORY} 2>/dev/null && [ -e {kind.stem}-private-key ] && cat {kind.stem}-cert || true"
         ).encode()
         for kind in _KINDS[host.machine.role]

@@ -50,15 +50,14 @@ WantedBy=multi-user.target
 """
 
 
-def write(host: Host, manager: str) -> bool:
-    """Writes the machine's units; whether one was another. A running process keeps its unit until it is restarted."""
-    wanted: list[steps.Entry] = [steps.File(f"/etc/systemd/system/{SQL}", sql().encode())]
+def write(host: Host, manager: str) -> tuple[str, ...]:
+    """Sees to the machine's units; returns the paths of those that were others."""
+    texts = {SQL: sql()}
     if host.machine.role == "manager":
-        text = management(host.machine.private_ip_address)
-        wanted.append(steps.File(f"/etc/systemd/system/{MANAGEMENT}", text.encode()))
+        texts[MANAGEMENT] = management(host.machine.private_ip_address)
     if host.machine.role == "data":
-        wanted.append(steps.File(f"/etc/systemd/system/{DATA_NODE}", data_node(manager).encode()))
-    return bool(steps.paths(host, wanted))
+        texts[DATA_NODE] = data_node(manager)
+    return steps.units(host, texts)
 
 
 def management(address: str) -> str:

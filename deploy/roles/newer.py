@@ -18,12 +18,10 @@ def newer(host: Host, names: Sequence[str]) -> tuple[str, ...]:
     Raises HostError. Where the sources can't be reached, what was known of them counts.
     """
     wanted = " ".join(map(shlex.quote, names))
-    told = host.sudo(
-        f"apt-get -qq -oDPkg::Lock::Timeout={_LOCKED_TIMEOUT_S} update </dev/null >&2 || true;"
-        f" apt-get --quiet --simulate install --only-upgrade {wanted} </dev/null",
-        timeout_s=_TIMEOUT_S,
+    host.sudo(
+        f"apt-get -qq -oDPkg::Lock::Timeout={_LOCKED_TIMEOUT_S} update </dev/null >&2 || true", timeout_s=_TIMEOUT_S
     )
-    return replaced(told)
+    return replaced(host.look(f"apt-get --quiet --simulate install --only-upgrade {wanted} </dev/null"))
 
 
 def replaced(simulation: str) -> tuple[str, ...]:

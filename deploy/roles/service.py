@@ -42,8 +42,10 @@ def unit_name(service: Service) -> str:
 def put(host: Host, release: Release, cache: Path) -> bool:
     """Puts the release on the machine, if it is not there, without switching to it. Returns whether it was put."""
     directory = f"{ROOT}/releases/{release.version}"
-    if host.sudo(f"test -e {directory}/complete && echo y || true").strip():
+    if host.look(f"test -e {directory}/complete && echo y || true").strip():
         return False
+    if host.is_dry:
+        return True
     python, architecture = host.sudo(
         "python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'; uname -m"
     ).split()
@@ -72,12 +74,12 @@ def switch(host: Host, version: str) -> bool:
 
 def versions(host: Host) -> list[str]:
     """The complete releases on the machine, the one that was switched to last first."""
-    return host.sudo(f"cd {ROOT}/releases 2>/dev/null && ls -1t */complete 2>/dev/null | cut -d/ -f1 || true").split()
+    return host.look(f"cd {ROOT}/releases 2>/dev/null && ls -1t */complete 2>/dev/null | cut -d/ -f1 || true").split()
 
 
 def current(host: Host) -> str | None:
     """The version that is switched to; None before the first."""
-    return Path(host.sudo(f"readlink {ROOT}/current || true").strip()).name or None
+    return Path(host.look(f"readlink {ROOT}/current || true").strip()).name or None
 
 
 def directories(service: Service) -> list[steps.Entry]:
@@ -183,8 +185,7 @@ def run(host: Host, service: Service, read: Iterable[str]) -> tuple[str, ...]:
     over the same socket, so that no request is refused.
     """
     name = unit_name(service)
-    if steps.paths(host, [steps.File(f"/etc/systemd/system/{name}", unit(service).encode())]):
-        host.sudo("systemctl daemon-reload")
+    if steps.units(host, {name: unit(service)}):
         return ("restarted",) if steps.service(host, name, changed=True) else ()
     if steps.service(host, name):
         return ("started",)

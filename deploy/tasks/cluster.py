@@ -7,13 +7,13 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from deploy import clusters
-from deploy.deployment import API_ROLE, Deployment
+from deploy import clusters, plan
 from deploy.deployment import deploy as deployed
 from deploy.site import printing
 from deploy.tasks.failures import USAGE, reported
 
 _CLUSTER = "the cluster's name (default: main)"
+DRY_RUN = "say what would be done on which machine, and do nothing"
 _PROVIDER = "ec2 or fleet; needed once, the cluster remembers it"
 
 
@@ -23,7 +23,7 @@ _PROVIDER = "ec2 or fleet; needed once, the cluster remembers it"
         "provider": _PROVIDER,
         "engine": "ndb or galera; needed once",
         "config": "a TOML file with all of it (docs/operations.md); needed once, or to change it",
-        "dry_run": "print what would be done to machines, and do nothing",
+        "dry_run": DRY_RUN,
     }
 )
 @reported
@@ -39,9 +39,10 @@ def deploy(
     say, began = printing(), time.monotonic()
     path = Path(config) if config else None
     with clusters.locked(cluster):
-        deployment = clusters.described(cluster, say, config=path, members=_given(provider=provider, engine=engine))
+        members = _given(provider=provider, engine=engine)
+        deployment = clusters.described(cluster, say, config=path, members=members, keep=not dry_run)
         if dry_run:
-            _print_plan(deployment)
+            plan.tell(deployment)
             return
         site = deployed(deployment)
         answered = clusters.first_queries(deployment, site)
@@ -50,15 +51,23 @@ def deploy(
     say(cluster, f"deployed in {time.monotonic() - began:.0f} s: {clusters.url(deployment, site)}")
 
 
-@task(help={"cluster": _CLUSTER, "yes": "the cluster's name again, instead of being asked for it"})
+@task(
+    help={
+        "cluster": _CLUSTER,
+        "yes": "the cluster's name again, instead of being asked for it",
+        "dry_run": "name the machines, and do nothing",
+    }
+)
 @reported
-def destroy(_context: Context, cluster: str = clusters.DEFAULT_NAME, yes: str = "") -> None:
+def destroy(_context: Context, cluster: str = clusters.DEFAULT_NAME, yes: str = "", dry_run: bool = False) -> None:
     """Remove all machines of a cluster with their data. Asks for the cluster's name."""
     say = printing()
     with clusters.locked(cluster):
         deployment = clusters.known(cluster, say)
         machines = deployment.provider.find()
         print(f"This removes {len(machines)} machines with all data: {', '.join(each.name for each in machines)}")
+        if dry_run:
+            return
         if (yes or input(f"Type the cluster's name ({cluster}) to go on: ")) != cluster:
             raise Exit("not the cluster's name; nothing was removed", code=USAGE)
         deployment.provider.destroy(say)
@@ -68,9 +77,3 @@ def destroy(_context: Context, cluster: str = clusters.DEFAULT_NAME, yes: str = 
 
 def _given(**options: str | None) -> dict[str, str]:
     return {name: value for name, value in options.items() if value}
-
-
-def _print_plan(deployment: Deployment) -> None:
-    deployment.material.make(API_ROLE)  # the order has the operator's public key
-    planned = deployment.provider.plan(deployment.order())
-    print("\n".join(planned) or "machines: unchanged")

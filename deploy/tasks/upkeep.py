@@ -10,9 +10,10 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import backup as backups
-from deploy import clusters, nodes, passwords, upkeep
+from deploy import clusters, nodes, passwords, plan, upkeep
 from deploy.deployment import Deployment
 from deploy.site import printing
+from deploy.tasks.cluster import DRY_RUN
 from deploy.tasks.failures import USAGE, reported
 from deploy.tasks.look import CLUSTER
 
@@ -27,10 +28,23 @@ def restart(_context: Context, cluster: str = clusters.DEFAULT_NAME, rolling: bo
         upkeep.restart(deployment)
 
 
-@task(help={"cluster": CLUSTER, "config": "a changed description, as with deploy: for ndb it names the new archive"})
+@task(
+    help={
+        "cluster": CLUSTER,
+        "config": "a changed description, as with deploy: for ndb it names the new archive",
+        "dry_run": DRY_RUN,
+    }
+)
 @reported
-def upgrade(_context: Context, cluster: str = clusters.DEFAULT_NAME, config: str | None = None) -> None:
+def upgrade(
+    _context: Context, cluster: str = clusters.DEFAULT_NAME, config: str | None = None, dry_run: bool = False
+) -> None:
     """Bring services to this version and the engine to its newest packages or its archive, one node at a time."""
+    if dry_run:
+        with clusters.locked(cluster):
+            deployment = clusters.known(cluster, printing())
+            plan.tell(_redescribed(deployment, config, keep=False), upgrade=True)
+        return
     with _changing(cluster, "upgraded", config) as deployment:
         upkeep.upgrade(deployment)
 
@@ -65,11 +79,18 @@ def rotate_passwords(_context: Context, cluster: str = clusters.DEFAULT_NAME) ->
         "count": "so many more (default: 1)",
         "to": "so many in all, instead; the same again completes what was cut off",
         "cluster": CLUSTER,
+        "dry_run": DRY_RUN,
     },
 )
 @reported
-def add_data_nodes(_context: Context, count: int = 1, to: int = 0, cluster: str = clusters.DEFAULT_NAME) -> None:
+def add_data_nodes(
+    _context: Context, count: int = 1, to: int = 0, cluster: str = clusters.DEFAULT_NAME, dry_run: bool = False
+) -> None:
     """Make more data nodes and have the cluster fill them; with ndb a multiple of the replicas."""
+    if dry_run:
+        with clusters.locked(cluster):
+            nodes.planned(clusters.known(cluster, printing()), count=count, to=to)
+        return
     with _changing(cluster, "data nodes added") as deployment:
         if to:
             nodes.grow(deployment, to)
@@ -125,5 +146,11 @@ def _changing(name: str, done: str, config: str | None = None) -> Iterator[Deplo
     say, began = printing(), time.monotonic()
     with clusters.locked(name):
         deployment = clusters.known(name, say)
-        yield clusters.described(name, say, config=Path(config)) if config else deployment
+        yield _redescribed(deployment, config)
     say(name, f"{done} in {time.monotonic() - began:.0f} s")
+
+
+def _redescribed(deployment: Deployment, config: str | None, *, keep: bool = True) -> Deployment:
+    if not config:
+        return deployment
+    return clusters.described(deployment.name, deployment.say, config=Path(config), keep=keep)

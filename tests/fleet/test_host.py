@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from deploy import processes
+from deploy.dry import Dry
 from deploy.host import Host, HostError
 from deploy.providers import sshd
 from deploy.providers.fleet import machine
@@ -54,6 +55,17 @@ def test_a_script_stops_at_its_first_failure_also_in_a_pipe_and_at_an_unset_vari
 
 def test_quotes_and_lines_of_a_script_arrive_as_they_are(host: Host) -> None:
     assert host.sudo("cat <<'END'\n'a\" $b `c` \\d é\nEND") == "'a\" $b `c` \\d é\n"
+
+
+@pytest.mark.parametrize("path", ["/etc/new", "/var/lib/new", "/run/new", "/tmp/new", "/dev/shm/new"])
+def test_a_dry_run_changes_no_file_even_where_a_script_that_should_only_look_tries_to(host: Host, path: str) -> None:
+    dry = Dry(host)
+    with pytest.raises(HostError, match="Read-only file system"):
+        dry.look(f"touch {path}")
+    dry.sudo(f"touch {path}")
+    assert dry.look("systemctl is-active ssh; cat /etc/hostname") == "active\ndata1\n"
+    assert host.attempt(f"test -e {path}").status == 1
+    host.sudo(f"touch {path}; rm {path}")
 
 
 def test_what_is_given_is_standard_input_and_not_in_the_process_list(host: Host) -> None:

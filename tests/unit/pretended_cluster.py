@@ -12,6 +12,7 @@ from contract.inventory import Machine
 from deploy import deployment
 from deploy.cluster import Cluster, checked
 from deploy.deployment import Deployment
+from deploy.dry import New
 from deploy.engines.mariadb import Accounts
 from deploy.host import Access, Host
 from deploy.providers.interface import Order, Say
@@ -83,14 +84,14 @@ class Engine(Galera):
             return "\n".join(name.split()[1] for name in self.schemas if name.startswith(f"{host.name} "))
         return ""
 
+    def ask(self, host: Host, script: str) -> str:
+        return self.sql(host, script)
+
     def account_statements(self, host: Host, accounts: Accounts, schemas: Sequence[str]) -> list[str]:
         return [f"ALTER USER {accounts.reader_user} IDENTIFIED BY '{accounts.reader_password}'"]
 
     def state(self, host: Host) -> str:
-        return "Synced"
-
-    def is_ready(self, state: str) -> bool:
-        return True
+        return "stopped" if isinstance(host, New) else "Synced"
 
     def version(self, host: Host) -> str:
         return "1"
@@ -120,7 +121,7 @@ class World:
         )
 
     def _host(self, machine: Machine, _access: Access) -> Host:
-        return self.hosts[machine.name]
+        return self.hosts.setdefault(machine.name, Pretended(machine.name, machine.role, _ANSWERS))
 
     def _say(self, host: str, text: str) -> None:
         self.said.append((host, text))

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -29,8 +29,8 @@ def machine(name: str, role: MachineRole = "data", **members: str) -> Machine:
 class Pretended(Host):
     """A host without a machine. `answers`: what scripts with this text in them are answered, instead of its own way.
 
-    `scripts` and `given`: what it was sent, in order. `files`: what is on its disk, by path: how `stat` tells it, and
-    the content.
+    `scripts` and `given`: what it was sent, in order; `looks`: those of the scripts that are said to change nothing.
+    `files`: what is on its disk, by path: how `stat` tells it, and the content.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Pretended(Host):
         self.answers = dict(answers or {})
         self.scripts: list[str] = []
         self.given: list[bytes] = []
+        self.looks: list[str] = []
         self.files: dict[str, tuple[str, bytes]] = {}
         self.links: dict[str, str] = {}
         self.packages: set[str] = set()
@@ -50,7 +51,11 @@ class Pretended(Host):
         self._changed_at: dict[str, int] = {}
         self._started_at: dict[str, int] = {}
 
-    def attempt(self, script: str, *, timeout_s: float = 120.0, given: bytes | BinaryIO = b"") -> Done:  # noqa: ARG002 - Host's
+    def look(self, script: str, **members: Any) -> str:
+        self.looks.append(script)
+        return super().look(script, **members)
+
+    def _run(self, script: str, timeout_s: float, given: bytes | BinaryIO, *, read_only: bool = False) -> Done:  # noqa: ARG002 - Host's
         content = given if isinstance(given, bytes) else given.read()
         self.scripts.append(script)
         self.given.append(content)
@@ -102,11 +107,12 @@ class Pretended(Host):
         self._started_at[unit] = self._tick()
 
     def _stale(self, rest: str) -> str:
-        """For each file that was changed after the unit's start a line."""
+        """Whether it runs, and for each file that was changed after its start a line."""
         unit = rest.partition(")")[0]
         started = self._started_at.get(unit, self._ticks)
         paths = shlex.split(rest.partition("for path in ")[2].partition("; do")[0])
-        return "".join("y\n" for path in paths if self._changed_at.get(path, 0) > started)
+        runs = "runs\n" if self.units.get(unit, "").endswith(" active") else ""
+        return runs + "".join("y\n" for path in paths if self._changed_at.get(path, 0) > started)
 
     def _looked(self, paths: list[str]) -> str:
         def told(path: str) -> str:

@@ -113,7 +113,7 @@ STATES = [
     pytest.param("data1", seen(10, 12), "10 of 12 data nodes", True, id="two digits"),
     pytest.param("data1", seen(0, 3), "0 of 3 data nodes", False, id="none"),
     pytest.param("data1", "", "0 of 0 data nodes", False, id="not a word"),
-    pytest.param("data1", Done("", "refused", 1), "stopped", False, id="no server"),
+    pytest.param("data1", "stopped\n", "stopped", False, id="no server"),
     pytest.param("standalone", "", "Running", True, id="stand-alone"),
 ]
 

@@ -80,7 +80,6 @@ def test_an_odd_name_is_one_quoted_word_wherever_it_stands(name: str) -> None:
     steps.paths(host, [File(name, b"x")])
     steps.paths(host, [Directory(name)])
     steps.link(host, name, name)
-    steps.removed(host, name)
     steps.account(host, name, home=name)
     steps.service(host, name)
     steps.packages(host, [name])
@@ -148,13 +147,14 @@ def test_a_unit_is_started_or_restarted_where_its_state_asks_for_it(
     assert len(host.ran(f"&& systemctl {verb} gk.service")) == (verb is not None)
 
 
-def test_a_unit_is_restarted_when_its_text_changed_and_left_alone_otherwise() -> None:
+def test_systemd_is_told_of_units_whose_text_changed_and_of_their_drop_ins() -> None:
     host = Pretended()
-    assert steps.unit(host, "gk.service", "[Service]\n")
-    assert not steps.unit(host, "gk.service", "[Service]\n")
-    assert steps.unit(host, "gk.service", "[Service]\n#\n")
-    assert len(host.ran("daemon-reload")) == len(host.ran("systemctl restart gk.service")) == 2
-    assert steps.unit(host, "gk.service", "[Service]\n#\n", changed=True)
+    texts = {"gk.service": "[Service]\n", "gk.service.d/limits.conf": "[Service]\n#\n"}
+    assert steps.units(host, texts) == tuple(
+        f"{steps.UNITS}/{name}" for name in ("gk.service.d", "gk.service", "gk.service.d/limits.conf")
+    )
+    assert steps.units(host, texts) == ()
+    assert steps.units(host, texts | {"gk.service": "[Service]\n#\n"}) == (f"{steps.UNITS}/gk.service",)
     assert len(host.ran("daemon-reload")) == 2
 
 
