@@ -8,7 +8,7 @@ from deploy.tasks import cluster, local, look, rehearse, upkeep
 namespace = Collection(local)
 for task in (
     *(cluster.deploy, cluster.destroy, rehearse.rehearse),
-    *(look.status, look.ssh, look.logs, look.query, look.cost),
+    *(look.status, look.inventory, look.ssh, look.logs, look.query, look.cost),
     *(upkeep.restart, upkeep.upgrade, upkeep.rollback, upkeep.rotate_certificates, upkeep.rotate_passwords),
     *(upkeep.add_data_nodes, upkeep.remove_node, upkeep.backup, upkeep.restore),
 ):

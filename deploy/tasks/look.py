@@ -12,9 +12,11 @@ from rich.table import Table
 
 from client import arguments, output
 from client.terminal import print_rows, print_table
+from contract.inventory import render as rendered
 from contract.messages import Answer
 from deploy import clusters, survey, terminal
 from deploy.cluster import Cluster, ClusterError
+from deploy.deployment import inventory as listed
 from deploy.providers.ec2 import cost as prices
 from deploy.sample import rental
 from deploy.site import printing
@@ -46,6 +48,13 @@ def status(_context: Context, cluster: str = clusters.DEFAULT_NAME, format: str 
         print_table(_status(rows))
     if problems := [row.name for row in rows if row.problem]:
         raise Exit(f"{len(problems)} of {len(rows)} machines have a problem: {', '.join(problems)}", code=FAILED)
+
+
+@task(help={"cluster": CLUSTER})
+@reported
+def inventory(_context: Context, cluster: str = clusters.DEFAULT_NAME) -> None:
+    """Print cluster_config.csv as the provider tells the machines now, in the form that proxies read."""
+    print(rendered(listed(clusters.known(cluster, printing()).provider.find())), end="")
 
 
 @task(help={"name": "the machine's name, as status shows it", "cluster": CLUSTER, "command": "run this, not a shell"})
