@@ -219,4 +219,5 @@ def _read(channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: 
 
 
 def _first_line(script: str) -> str:
-    return next((line.strip() for line in script.splitlines() if line.strip()), "")[:100]
+    """What a message calls the script: its first line, which may be a comment that says what it does."""
+    return next((line.strip() for line in script.splitlines() if line.strip()), "").removeprefix("# ")[:100]

@@ -113,6 +113,7 @@ def packages(host: Host, names: Iterable[str]) -> tuple[str, ...]:
 
 def _installation(names: Sequence[str]) -> str:
     return f"""\
+# install packages
 policy=/usr/sbin/policy-rc.d
 trap 'rm -f $policy' EXIT
 printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy

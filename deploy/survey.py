@@ -18,10 +18,12 @@ _CERTIFICATES: Final[Mapping[str, tuple[str, ...]]] = {
     "proxy": (f"{service.SETTINGS}/certificate.pem",),
 }
 _ENDED: Final = "a certificate has ended"
+# From here on there is little time left: where a disk is full, servers stop and statements are refused.
+_FULL_PERCENT: Final = 90
 _LOOK: Final = """\
 for unit in {units}; do echo "unit $unit $(systemctl is-active $unit || true)"; done
 echo "release $(basename "$(readlink {root}/current || true)")"
-for file in {certificates}; do echo "ends $(date --utc --iso-8601=seconds --date \
+for file in {certificates}; do [ ! -e $file ] || echo "ends $(date --utc --iso-8601=seconds --date \
  "$(openssl x509 -in $file -noout -enddate | cut -d= -f2)")"; done
 echo "disk $(df --output=pcent / | tail -1)"
 """
@@ -82,12 +84,14 @@ def _server(engine: MachineEngine, host: Host, row: Row) -> Row:
     problems = [] if engine.is_whole(state) else ["a data node is missing" if ready else "the server is not ready"]
     if end and end <= datetime.now(UTC):
         problems.append(_ENDED)
+    disk = int(host.look("df --output=pcent / | tail -1").strip(" %\n"))
+    problems += _disk_problem(disk)
     return msgspec.structs.replace(
         row,
         engine_state=state,
         version=engine.version(host) if ready else "",
         certificate_ends=end.isoformat() if end else "",
-        disk_used=int(host.look("df --output=pcent / | tail -1").strip(" %\n")),
+        disk_used=disk,
         problem=", ".join(problems),
     )
 
@@ -97,15 +101,20 @@ def _service(host: Host, row: Row) -> Row:
     told = host.look(_LOOK.format(units=" ".join(units), root=service.ROOT, certificates=" ".join(certificates)))
     lines = [line.split() for line in told.splitlines()]
     services = {words[1]: words[2] for words in lines if words[0] == "unit"}
-    ends = min(words[1] for words in lines if words[0] == "ends")
+    ends = min((words[1] for words in lines if words[0] == "ends"), default="")
     down = [unit for unit, state in services.items() if state != "active"]
-    if datetime.fromisoformat(ends) <= datetime.now(UTC):
+    disk = next(int(words[1].rstrip("%")) for words in lines if words[0] == "disk")
+    if ends and datetime.fromisoformat(ends) <= datetime.now(UTC):
         down.append(_ENDED)
     return msgspec.structs.replace(
         row,
         services=services,
         version=next((words[1] for words in lines if words[0] == "release" and len(words) > 1), ""),
         certificate_ends=ends,
-        disk_used=next(int(words[1].rstrip("%")) for words in lines if words[0] == "disk"),
-        problem=", ".join(down),
+        disk_used=disk,
+        problem=", ".join([*down, *_disk_problem(disk)]),
     )
+
+
+def _disk_problem(used: int) -> list[str]:
+    return [f"the disk is {used} % full"] if used >= _FULL_PERCENT else []

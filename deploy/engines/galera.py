@@ -15,8 +15,6 @@ from deploy.engines.interface import Health, Position, Server
 _PROVIDER = "/usr/lib/galera/libgalera_smm.so"
 _NO_HISTORY = "00000000-0000-0000-0000-000000000000"
 _POSITION = re.compile(r"Recovered position: ([0-9a-f-]{36}):(-?\d+)")
-# The manager counts twice, so that a split in two halves leaves one with a majority.
-_WEIGHTS: Mapping[str, int] = {"manager": 2}
 # A dead node holds up writes until the others agree that it is gone: 6 to 8 s by default, less with a shorter
 # suspect_timeout. The other two must not be short: with 3 s, three live nodes on a busy machine did not agree in time,
 # in one of some ten kills, and left the primary component together for 10 s (2 cores, load 5, 2026-11-23). They can't
@@ -66,7 +64,7 @@ class Galera(msgspec.Struct, frozen=True):
                 # A donor of a full transfer takes no writes meanwhile, so the manager is the last to be asked.
                 "wsrep_sst_donor": '"' + "".join(f"{peer.name}," for peer in peers if peer.role == "data") + '"',
                 "wsrep_slave_threads": 4,
-                "wsrep_provider_options": f'"{provider_options(server)}"',
+                "wsrep_provider_options": f'"{provider_options(server, len(peers))}"',
             },
         )
 
@@ -102,14 +100,18 @@ class Galera(msgspec.Struct, frozen=True):
         return re.sub(r"(?m)^safe_to_bootstrap:.*$", "safe_to_bootstrap: 1", state)
 
 
-def provider_options(server: Server) -> str:
-    """The replication provider's options, as wsrep_provider_options takes them."""
+def provider_options(server: Server, nodes: int) -> str:
+    """The replication provider's options, as wsrep_provider_options takes them, of one server of a group of `nodes`.
+
+    Of an even number the manager counts twice, so that a split in two halves leaves one with a majority. Of an odd one
+    it must not: of three, the other two would have half of the votes when its machine is lost, and stop.
+    """
     options = {
         "gcache.size": "64M",
         "gmcast.listen_addr": f"tcp://{server.address}:{server.group_port}",
         "ist.recv_addr": f"{server.address}:{server.transfer_port}",
         "base_host": server.address,
-        "pc.weight": str(_WEIGHTS.get(server.role, 1)),
+        "pc.weight": "2" if server.role == "manager" and nodes % 2 == 0 else "1",
         # After a crash of all nodes it is deploy that finds the most advanced one: a node must not wait for the others.
         "pc.recovery": "FALSE",
         **_QUICK_FAILOVER,

@@ -17,6 +17,19 @@ INSTALL_PROGRAM = "/usr/bin/mariadb-install-db"
 _HOST = "127.0.0.1"
 MAX_CONNECTIONS = 200
 
+# What every server has that the application asks, of MariaDB and MySQL, on machines and locally.
+SERVER_OPTIONS: Mapping[str, str | int] = {
+    "skip_name_resolve": "ON",
+    "max_connections": MAX_CONNECTIONS,
+    # What the gatekeeper's reading of a statement relies on: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
+    "sql_mode": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+    "character_set_server": "utf8mb4",
+    "default_time_zone": "+00:00",
+    # No way from SQL to files of the client; secure_file_priv, which each sets, closes that to the server's.
+    "local_infile": "OFF",
+    "event_scheduler": "OFF",
+}
+
 _SCHEMA = re.compile(r"[A-Za-z0-9_$-]{1,64}")
 
 
@@ -135,17 +148,9 @@ def _common(server: Server) -> dict[str, str | int]:
         "log_error": server.error_log,
         "port": server.mysql_port,
         "bind_address": server.address,
-        "skip_name_resolve": "ON",
-        "max_connections": MAX_CONNECTIONS,
-        # What the gatekeeper's reading of a statement relies on: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
-        "sql_mode": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
-        "character_set_server": "utf8mb4",
-        "default_time_zone": "+00:00",
-        # No way from SQL to files, of the server or of the client.
-        "local_infile": "OFF",
+        **SERVER_OPTIONS,
         "secure_file_priv": f"{server.directory}/files",
         "symbolic_links": "OFF",
-        "event_scheduler": "OFF",
         "performance_schema": "OFF",
         "innodb_buffer_pool_size": "64M",
         "innodb_log_file_size": "32M",

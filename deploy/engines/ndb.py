@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from deploy.engines.mariadb import GRANTS, Accounts, grant_pattern
+from deploy.engines.mariadb import GRANTS, SERVER_OPTIONS, Accounts, grant_pattern
 
 MANAGEMENT_PORT: Final = 1186
 SERVER_PORT: Final = 11860
@@ -117,16 +117,8 @@ def sql_options(*, memory: int, directory: str, tls: str, node: Node | None, man
         "port": 3306,
         "bind_address": "127.0.0.1",
         "mysqlx": "OFF",
-        "skip_name_resolve": "ON",
-        "max_connections": 200,
-        # What the gatekeeper's reading of a statement relies on: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
-        "sql_mode": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
-        "character_set_server": "utf8mb4",
-        "default_time_zone": "+00:00",
-        # No way from SQL to files, of the server or of the client.
-        "local_infile": "OFF",
+        **SERVER_OPTIONS,
         "secure_file_priv": "NULL",
-        "event_scheduler": "OFF",
         "performance_schema": "OFF",
         "skip_log_bin": "",
     }

@@ -4,6 +4,7 @@ With the same data and the same position in the same history on all nodes, none 
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from deploy.providers import addresses, servers, state
 from deploy.providers.servers import AdminConnection
 
 _NAME = "seed"
+_KEPT = 4
 _INSTALL_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
@@ -46,7 +48,17 @@ def ensure(seed: Seed, engine: Engine, runs_as: Account, cache: Path) -> Path:
         with state.locked(cache / f"{data.name}.lock", timeout_s=_OTHER_MAKER_TIMEOUT_S):
             if not data.exists():
                 _make(seed, engine, runs_as, data)
+                _prune(cache)
+    os.utime(data)  # when it was last used
     return data
+
+
+def _prune(cache: Path) -> None:
+    """Removes the seeds that were not used for longest; one that is being copied is among the last used."""
+    made = [path for path in cache.glob("seed-*") if path.is_dir() and not path.suffix]
+    for old in sorted(made, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
+        shutil.rmtree(old)
+        old.with_name(f"{old.name}.lock").unlink(missing_ok=True)
 
 
 def _digest(seed: Seed, engine: Engine, runs_as: Account) -> str:

@@ -123,7 +123,7 @@ def wait_for(host: Host, condition: str, *, timeout_s: int, what: str, unit: str
         return
     late = shlex.quote(f"{what}: not within {timeout_s} s")
     host.sudo(
-        f"end=$((SECONDS + {timeout_s})); until {condition}; do\n"
+        f"# wait for: {what}\nend=$((SECONDS + {timeout_s})); until {condition}; do\n"
         f"    if [ $SECONDS -ge $end ]; then echo {late} >&2;"
         f" journalctl --no-pager --lines 15 --output cat --unit {unit} >&2; exit 1; fi\n"
         "    sleep 0.3\ndone",

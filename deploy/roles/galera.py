@@ -155,7 +155,8 @@ class Galera:
         nodes = site.nodes
         address = host.machine.private_ip_address
         data = "".join(f"{node.name}," for node in nodes if node.machine.role == "data")
-        provider = provider_options(Server(name=host.name, role=host.machine.role, address=address, directory=""))
+        server = Server(name=host.name, role=host.machine.role, address=address, directory="")
+        provider = provider_options(server, len(nodes))
         return [
             ("server_id", 1 + [node.name for node in nodes].index(host.name)),
             ("binlog_format", "ROW"),
@@ -202,6 +203,7 @@ class Galera:
         positions = on_each(site.nodes, self._position)
         first = next(host for host in site.nodes if host.name == most_advanced(positions))
         first.sudo(
+            "# start a group\n"
             f"systemctl --quiet enable {_UNIT}; systemctl stop {_UNIT}; state=/var/lib/mysql/grastate.dat;"
             " [ ! -e $state ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' $state; galera_new_cluster",
             timeout_s=_START_TIMEOUT_S,
@@ -213,6 +215,7 @@ class Galera:
     def _position(self, host: Host) -> Position | None:
         """How far a stopped node's data got; None for one that never was in a group."""
         printed = host.sudo(
+            "# ask how far the data got\n"
             f"systemctl stop {_UNIT}; mariadbd --user=mysql {' '.join(self._texts.recovery_arguments())} 2>&1 || true",
             timeout_s=_START_TIMEOUT_S,
         )
@@ -233,17 +236,9 @@ def _common(memory: int) -> list[tuple[str, str | int]]:
     return [
         ("bind_address", "127.0.0.1"),
         ("port", 3306),
-        ("skip_name_resolve", "ON"),
-        ("max_connections", mariadb.MAX_CONNECTIONS),
-        # What the gatekeeper's reading of a statement relies on: no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES.
-        ("sql_mode", "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"),
-        ("character_set_server", "utf8mb4"),
-        ("default_time_zone", "+00:00"),
-        # No way from SQL to files, of the server or of the client.
-        ("local_infile", "OFF"),
+        *mariadb.SERVER_OPTIONS.items(),
         ("secure_file_priv", "/var/lib/mysql-files"),
         ("symbolic_links", "OFF"),
-        ("event_scheduler", "OFF"),
         ("innodb_buffer_pool_size", f"{max(64, memory // 2 >> 20)}M"),
         ("innodb_log_file_size", f"{min(1024, max(48, memory // 8 >> 20))}M"),
         ("innodb_flush_log_at_trx_commit", 1),

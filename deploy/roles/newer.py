@@ -33,7 +33,7 @@ def replace(host: Host, names: Sequence[str]) -> None:
     """Installs the newer packages; settings that were changed stay. The server should be stopped. Raises HostError."""
     wanted = " ".join(map(shlex.quote, names))
     host.sudo(
-        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq"
+        "# install newer packages\nexport DEBIAN_FRONTEND=noninteractive; apt-get -qq"
         f" -oDPkg::Lock::Timeout={_LOCKED_TIMEOUT_S} -oDPkg::Options::=--force-confold"
         f" install --yes --only-upgrade {wanted} </dev/null >/dev/null",
         timeout_s=_TIMEOUT_S,

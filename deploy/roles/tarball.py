@@ -48,15 +48,16 @@ def put(host: Host, tarball: Tarball) -> bool:
     archive = f"{directory}/archive.tar"
     if "://" in tarball.source:
         host.sudo(
+            "# fetch the archive\n"
             f"curl --fail --silent --show-error --location --proto =https --proto-redir =https --retry 3"
             f" --max-time {_FETCH_TIMEOUT_S} --output {archive} -- {shlex.quote(tarball.source)}",
             timeout_s=_FETCH_TIMEOUT_S + 30,
         )
     else:
         with Path(tarball.source).open("rb") as file:
-            host.sudo(f"cat >{archive}", given=file, timeout_s=_FETCH_TIMEOUT_S)
+            host.sudo(f"# put the archive\ncat >{archive}", given=file, timeout_s=_FETCH_TIMEOUT_S)
     host.sudo(
-        f"echo '{tarball.sha256}  {archive}' | sha256sum --check --status ||"
+        f"# unpack the archive\necho '{tarball.sha256}  {archive}' | sha256sum --check --status ||"
         f" {{ echo 'the archive does not have the SHA-256 {tarball.sha256}' >&2; exit 1; }}\n"
         f"tar --extract --no-same-owner --strip-components 1 --directory {directory} --file {archive};"
         f" rm {archive}; touch {directory}/complete",

@@ -48,6 +48,13 @@ def test_a_script_that_fails_is_told_with_machine_first_line_status_and_what_it_
         host.sudo("\n  ls /not-here\necho not reached")
 
 
+def test_a_script_that_begins_with_what_it_does_is_called_so(host: Host) -> None:
+    with pytest.raises(HostError, match=r"^data1: 'install packages' ended with status 100: "):
+        host.sudo("# install packages\nexit 100")
+    with pytest.raises(HostError, match=r"^data1: 'install packages' did not end within 0\.5 s$"):
+        host.sudo("# install packages\nsleep 600", timeout_s=0.5)
+
+
 def test_a_script_stops_at_its_first_failure_also_in_a_pipe_and_at_an_unset_variable(host: Host) -> None:
     assert host.attempt("false | cat; echo on").text == ""
     assert host.attempt("echo $not_set; echo on").text == ""

@@ -81,10 +81,11 @@ class Pretended(Host):
         assert (self.files, self.links, self.packages, self.accounts, self.units) == before
 
     def _does(self, script: str, given: bytes) -> str:
+        said = re.sub(r"\A# .*\n", "", script)
         for pattern, method in _SCRIPTS:
-            if found := pattern.match(script):
+            if found := pattern.match(said):
                 return str(method(self, found[1]) or "")
-        self._put(script, given)
+        self._put(said, given)
         return ""
 
     def _installed(self, names: str) -> str:

@@ -1,19 +1,26 @@
 """docs/operations.md about deploying: description, operator's files and firewall are as the code has them."""
 
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from invoke.parser import Argument
+from invoke.tasks import Task
 
 from contract.inventory import MachineRole
 from deploy import cluster, firewall
 from deploy.deployment import SAMPLE_POLICY
 from deploy.engines import ndb
 from deploy.roles.files import Material
+from fabfile import namespace
 
 ROOT = Path(__file__).parents[2]
 _PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+PARTS = ("contract", "gatekeeper", "proxy")
 SECTION = _PAGE.partition("\n## Deploying to machines\n")[2].partition("\n## ")[0]
 
 
@@ -97,3 +104,48 @@ def test_the_memory_that_a_data_node_needs_is_told() -> None:
     with pytest.raises(ndb.NotEnoughMemory, match=f"needs {least} MiB"):
         ndb.data_memory((int(least) - 1) << 20)
     assert ndb.data_memory((int(least) + 1) << 20) > 0
+
+
+RUNBOOK = re.findall(r"(?:`|^    )fab ([^`\n]+)", _PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", sorted(set(RUNBOOK)))
+def test_every_fab_command_of_the_page_is_a_task_with_such_options(command: str) -> None:
+    name, *words = shlex.split(command.replace("...", "x").partition(" > ")[0])
+    task = namespace[name]
+    options = {flag for argument in task.get_arguments() for flag in _flags(argument)}
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options
+    given = [word for at, word in enumerate(words) if not word.startswith("-") and not _is_value(words, at, task)]
+    assert len(given) <= len(task.positional), given
+
+
+def _flags(argument: Argument) -> set[str]:
+    return {f"--{name.replace('_', '-')}" for name in argument.names if len(name) > 1}
+
+
+def _is_value(words: Sequence[str], at: int, task: Task[Any]) -> bool:
+    before = words[at - 1] if at else ""
+    return any(before in _flags(argument) and argument.takes_value for argument in task.get_arguments())
+
+
+def test_the_runbooks_words_for_problems_are_the_programs() -> None:
+    text = _PAGE.partition("\n## Runbook\n")[2].partition("\n## ")[0]
+    survey = (ROOT / "deploy" / "survey.py").read_text(encoding="utf-8")
+    for words in (
+        "the machine is missing",
+        "the server is not ready",
+        "a data node is missing",
+        "a certificate has ended",
+    ):
+        assert words in text
+        assert words in survey
+    services = "".join(path.read_text(encoding="utf-8") for name in PARTS for path in (ROOT / name).rglob("*.py"))
+    events = re.findall(
+        r"^\| `(\w+)`[^|]*\|", text.partition("| event in the log |")[2].partition("\n\n")[0], re.MULTILINE
+    )
+    assert len(events) > 5
+    # Some are put together: WHAT_refused.
+    assert [event for event in events if event not in services and "_refused" not in event] == []
+    metrics = set(re.findall(r"gatekeeper_\w+", text))
+    known = _PAGE.partition("\n## Metrics\n")[2]
+    assert [metric for metric in metrics if metric not in known] == []

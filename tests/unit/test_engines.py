@@ -7,7 +7,7 @@ import pytest
 
 from deploy import engines
 from deploy.engines import mariadb
-from deploy.engines.galera import Galera
+from deploy.engines.galera import Galera, provider_options
 from deploy.engines.interface import Health, Position, Server, most_advanced
 from deploy.engines.standalone import Standalone
 
@@ -49,6 +49,19 @@ def test_galera_nodes_know_all_peers_and_the_manager_weighs_more() -> None:
     }
     assert ["pc.weight=2" in text for text in texts] == [True, False, False, False]
     assert sorted(one["server_id"] for one in found) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("nodes", range(3, 10))
+def test_a_group_of_galera_outlives_each_of_its_nodes_and_no_halves_are_equal(nodes: int) -> None:
+    """With more than half of the votes: https://galeracluster.com/library/documentation/weighted-quorum.html"""
+    peers = [Server(name=f"n{number}", role="data", address="127.0.0.1", directory="") for number in range(1, nodes)]
+    manager = Server(name="manager", role="manager", address="127.0.0.1", directory="")
+    votes = [
+        int(dict(option.split("=") for option in provider_options(server, nodes).split(";"))["pc.weight"])
+        for server in (manager, *peers)
+    ]
+    assert all(2 * (sum(votes) - lost) > sum(votes) for lost in votes)
+    assert sum(votes) % 2
 
 
 @pytest.mark.parametrize("engine", [Galera(), Standalone()], ids=lambda engine: engine.name)

@@ -165,6 +165,29 @@ def test_an_image_that_was_made_is_kept_and_what_a_killed_command_left_is_remove
     assert [path.name for path in cache.iterdir()] == [recipe.key]
 
 
+def test_a_new_image_takes_the_place_of_those_whose_machines_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "run_logged", lambda *_, **__: None)
+    cache, new = tmp_path / "cache", Recipe()
+    roots = {name: cache / name for name in ("used", "unused", "reused", "fresh")}
+    for name, root in roots.items():
+        root.mkdir(parents=True)
+        if name != "fresh":
+            machine = tmp_path / name
+            machine.mkdir()
+            (machine / "image").symlink_to(root)
+            image.use(root, machine)
+            image.use(root, machine)
+    shutil.rmtree(tmp_path / "unused")
+    (tmp_path / "reused" / "image").unlink()
+    (tmp_path / "reused" / "image").symlink_to(roots["used"])
+    image.ensure(new, cache, lambda *_: None)
+    left = {path.name for path in cache.iterdir() if path.is_dir() and not path.suffix}
+    assert left == {"used", "fresh", new.key}
+    assert {path.name for path in cache.glob("*.users")} == {"used.users"}
+
+
 def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "_SPACE_BYTES", 1 << 60)
     with pytest.raises(ProviderError, match=r"the image needs .* MiB of disk, and .* MiB are free"):

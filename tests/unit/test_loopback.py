@@ -1,5 +1,6 @@
 """The local provider without its servers: addresses, state and lock, the files that are written, what is refused."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from contract import inventory
 from deploy import processes, providers
+from deploy.engines import ENGINES
 from deploy.engines.interface import Server
 from deploy.processes import Account
 from deploy.providers import addresses, loopback, seed, sshd, state
@@ -100,6 +102,20 @@ def test_a_damaged_description_is_said_and_can_be_taken_down(place: Place, kept:
     assert loopback.down(place.directory) is True
     assert not place.directory.exists()
     assert not Path(kept.home).exists()
+
+
+def test_a_new_seed_takes_the_place_of_those_that_were_not_used_for_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed, "_digest", lambda wanted, *_: wanted.key)
+    monkeypatch.setattr(seed, "_make", lambda _seed, _engine, _account, data: data.mkdir())
+    for number in range(6):
+        seed.ensure(seed.Seed(key=str(number)), ENGINES["galera"], processes.own_account(), tmp_path)
+        os.utime(tmp_path / f"seed-{number}", (number, number))
+        if number == 3:
+            seed.ensure(seed.Seed(key="0"), ENGINES["galera"], processes.own_account(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {f"seed-{number}" for number in (0, 3, 4, 5)}
+    assert not (tmp_path / "seed-1.lock").exists()
 
 
 def test_a_directory_of_somebody_elses_is_never_removed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from invoke.exceptions import Exit
 from deploy import clusters, rehearsal
 from deploy.checks import breakage, ports, tables
 from deploy.checks.failed import CheckFailed
+from deploy.deployment import Deployment
 from deploy.rehearsal import Script
 from deploy.roles import tarball
 from deploy.site import Site
@@ -129,14 +130,18 @@ def test_a_cluster_that_was_never_described_is_wrong_usage() -> None:
     assert ended(tasks.destroy, cluster="demo") == (USAGE, "unknown cluster 'demo'; known are none")
 
 
-def test_a_dry_run_says_what_would_be_made_and_makes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(clusters, "described", lambda *_, **__: world.deployment)
-    monkeypatch.setattr(type(world.deployment.material), "operator_public_key", "ssh-ed25519 AAAA")
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+
+    def described(*_: object, keep: bool, **__: object) -> Deployment:
+        kept.append(keep)
+        return world.deployment
+
+    monkeypatch.setattr(clusters, "described", described)
+    world.provider.machines.clear()
     tasks.deploy(Context(), cluster="demo", dry_run=True)
-    assert "manager: make it" in capsys.readouterr().out
-    assert world.log == []
+    assert ("demo", "plan: manager: make it") in world.said
+    assert (kept, world.provider.orders, world.deployment.directory.exists()) == ([False], [], False)
 
 
 @pytest.fixture

@@ -56,6 +56,20 @@ def test_what_is_wrong_with_a_service_is_named(world: World, answer: str, proble
     assert by_name(world)["proxy"].problem == problem
 
 
+def test_a_service_that_was_never_installed_whole_has_no_certificate_that_ended(world: World) -> None:
+    world.hosts["proxy"].answers["systemctl is-active"] = "unit gk-x inactive\nrelease \ndisk 3%\n"
+    row = by_name(world)["proxy"]
+    assert (row.problem, row.certificate_ends, row.version) == ("gk-x", "", "")
+
+
+def test_a_disk_that_is_nearly_full_is_a_problem_on_every_machine(world: World) -> None:
+    world.hosts["data1"].answers["df --output=pcent"] = " 97%\n"
+    world.hosts["proxy"].answers["systemctl is-active"] = told().replace("42%", "90%")
+    found = by_name(world)
+    assert found["data1"].problem == "the disk is 97 % full"
+    assert found["proxy"].problem == "the disk is 90 % full"
+
+
 def test_a_machine_that_does_not_answer_has_its_row_with_the_reason_and_the_others_have_theirs(world: World) -> None:
     error = HostError("data1: 'connect' did not end within 15 s")
     world.hosts["data1"].answers = {"": error}

@@ -112,6 +112,31 @@ def _build(recipe: Recipe, final: Path, say: Say) -> None:
             _run(stage, unfinished, log)
         unfinished.replace(final)
     log.unlink()
+    _prune(final)
+
+
+def use(final: Path, machine: Path) -> None:
+    """Takes note that the machine in that directory, which has a link `image` there, is made from the image."""
+    users = _users(final)
+    users.mkdir(mode=0o700, exist_ok=True)
+    note = users / hashlib.sha256(str(machine).encode()).hexdigest()[:16]
+    if not note.is_symlink():
+        note.symlink_to(machine)
+
+
+def _users(final: Path) -> Path:
+    return final.with_name(f"{final.name}.users")
+
+
+def _prune(newest: Path) -> None:
+    """Removes the images whose machines are all gone. One that never had any may be about to be used, and stays."""
+    for users in newest.parent.glob("*.users"):
+        final = users.with_suffix("")
+        notes = list(users.iterdir())
+        if final != newest and notes and not any((note / _IMAGE).resolve() == final.resolve() for note in notes):
+            shutil.rmtree(users)
+            shutil.rmtree(final, ignore_errors=True)
+            final.with_name(f"{final.name}.lock").unlink(missing_ok=True)
 
 
 def _run(stage: _Stage, directory: Path, log: Path) -> None:

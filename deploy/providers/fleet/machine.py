@@ -19,6 +19,7 @@ from deploy import processes
 from deploy.processes import Process
 from deploy.providers import sshd
 from deploy.providers.fleet import cgroups, guard, network
+from deploy.providers.fleet import image as images
 from deploy.providers.fleet.cgroups import Group
 from deploy.providers.fleet.network import Network
 from deploy.providers.fleet.state import Place, Record
@@ -92,6 +93,7 @@ def make(box: Box, image: Path, operator_key: str) -> None:
             (directory / part).mkdir()
         (directory / "image").symlink_to(image.resolve())
         _write_identity(box, directory, operator_key)
+        images.use(image, box.directory)
         directory.rename(box.directory)
     except BaseException:
         shutil.rmtree(directory)
