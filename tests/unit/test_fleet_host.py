@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.providers.fleet import Fleet, Settings, cgroups, commands, image, network, sandbox
+from deploy.providers.fleet import Fleet, Settings, cgroups, commands, image, machine, network, sandbox
 from deploy.providers.fleet.cgroups import Group, Size
 from deploy.providers.fleet.image import Recipe
 from deploy.providers.interface import Order, Provider, ProviderError
@@ -174,11 +174,11 @@ def test_a_new_image_takes_the_place_of_those_whose_machines_are_gone(
     for name, root in roots.items():
         root.mkdir(parents=True)
         if name != "fresh":
-            machine = tmp_path / name
-            machine.mkdir()
-            (machine / "image").symlink_to(root)
-            image.use(root, machine)
-            image.use(root, machine)
+            place = tmp_path / name
+            place.mkdir()
+            (place / "image").symlink_to(root)
+            image.use(root, place)
+            image.use(root, place)
     shutil.rmtree(tmp_path / "unused")
     (tmp_path / "reused" / "image").unlink()
     (tmp_path / "reused" / "image").symlink_to(roots["used"])
@@ -186,6 +186,15 @@ def test_a_new_image_takes_the_place_of_those_whose_machines_are_gone(
     left = {path.name for path in cache.iterdir() if path.is_dir() and not path.suffix}
     assert left == {"used", "fresh", new.key}
     assert {path.name for path in cache.glob("*.users")} == {"used.users"}
+
+
+def test_a_host_that_has_no_room_for_another_systemd_is_said_in_a_sentence() -> None:
+    console = (
+        "Failed to create control group inotify object: Too many open files\n"
+        "Failed to allocate manager object: Too many open files\nExiting PID 1..."
+    )
+    assert machine._why(console).startswith("too many machines run on this host for its fs.inotify.max_user_instances")
+    assert machine._why("Kernel panic") == "Kernel panic"
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ USER: Final = "admin"
 SSH_PORT: Final = 22
 _USER_ID: Final = 1000  # as image.sh makes it
 _SCRIPT: Final = Path(__file__).with_name("machine.sh")
+_TOLD_LINES: Final = 5
 _ANSWER_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 60.0
 _CONNECT_TIMEOUT_S: Final = 1.0
@@ -120,13 +121,24 @@ def wait_answers(box: Box, timeout_s: float = _ANSWER_TIMEOUT_S) -> None:
 
     def greets() -> bool:
         if not _launchers(box) and not box.runs:
-            raise ProviderError(f"{box.name} went off while it was starting: {processes.tail(_log(box), 3)}")
+            raise ProviderError(
+                f"{box.name} went off while it was starting: {_why(processes.tail(_log(box), _TOLD_LINES))}"
+            )
         return _greets(box.address)
 
     try:
         processes.wait_until(greets, timeout_s=timeout_s, what=f"{box.name} answering at port {SSH_PORT}")
     except TimeoutError as error:
         raise ProviderError(f"{error}; its console is in {_log(box)}") from None
+
+
+def _why(console: str) -> str:
+    """The console's last lines, or what they mean where systemd's own words are no help."""
+    if "inotify" in console and "Too many open files" in console:
+        return (
+            "too many machines run on this host for its fs.inotify.max_user_instances (sysctl); stop some, or raise it"
+        )
+    return console
 
 
 def stop(box: Box) -> None:
