@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from contract.inventory import MachineRole
