@@ -51,7 +51,7 @@ def total_with(cluster: Cluster, count: int) -> int:
 
 
 def planned(deployment: Deployment, *, count: int, to: int) -> None:
-    """Says what `grow` to that number would do, or without one `add`. Raises ClusterError and what `plan.tell` raises."""
+    """Says what `grow` to that number would do, or without one `add`. Raises ClusterError, and what `tell` raises."""
     total = to or total_with(deployment.cluster, count)
     check_total(deployment.cluster, total)
     plan.tell(clusters.with_data_nodes(deployment, total, keep=False))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from contract.errors import GatekeeperError
+from contract.messages import NodesAnswer
 from deploy import certificates, clusters, steps
 from deploy.deployment import Deployment, deploy, drained
 from deploy.host import Host, HostError
@@ -113,7 +114,13 @@ def _proxies_without(deployment: Deployment, site: Site, node: str) -> list[str]
             answers = client.nodes()
     except GatekeeperError as error:
         return [f"the gatekeeper ({error})"]
-    return [each.proxy for each in answers if not any(one.name == node and one.state == "up" for one in each.nodes)]
+    return without(node, [host.name for host in site.of("proxy")], answers)
+
+
+def without(node: str, proxies: Sequence[str], answers: Sequence[NodesAnswer]) -> list[str]:
+    """The proxies that don't use the node, or did not answer. A proxy is named as its machine."""
+    used = {each.proxy for each in answers if any(one.name == node and one.state == "up" for one in each.nodes)}
+    return [proxy for proxy in proxies if proxy not in used]
 
 
 def _switch(host: Host, name: Service, version: str) -> None:

@@ -51,6 +51,9 @@ class Ndb:
         ndb_tls.install(site)
         on_each(site.servers, lambda host: self._options(site, host))
         self._run(site, drained)
+        manager = site.of("manager")[0]
+        if manager.is_dry and not self.is_ready(self.state(manager)):
+            return  # nothing answers what is asked there
         ndb_growth.fill(site, self.sql, self.ask)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
@@ -228,7 +231,9 @@ class Ndb:
         """Whether the SQL node was started since the last data node came into the configuration."""
         if host.machine.role == "standalone":
             return True
-        known = self.sql(host, "SHOW GLOBAL STATUS LIKE 'Ndb_number_of_data_nodes'").split()[-1:]
+        if host.is_dry and not self.is_ready(self.state(host)):
+            return False
+        known = self.ask(host, "SHOW GLOBAL STATUS LIKE 'Ndb_number_of_data_nodes'").split()[-1:]
         return known == [str(len(site.of("data")))]
 
     def _first_time(self, site: Site, host: Host) -> None:
@@ -263,7 +268,7 @@ _CONDITION: Final = {"standalone": "SELECT 1", "manager": _SEES, "data": _SEES}
 
 def _check_copies(site: Site) -> None:
     """Raises ClusterError where the cluster runs with another number of copies than the one described."""
-    told = site.of("manager")[0].look(f"sed -n 's/^NoOfReplicas=//p' {_CONFIG} 2>/dev/null || true")
+    told = site.of("manager")[0].look(f"grep '^NoOfReplicas=' {_CONFIG} 2>/dev/null || true").partition("=")[2]
     if told.strip() not in {"", str(site.cluster.copies)}:
         raise ClusterError(
             f"replicas can't become {site.cluster.copies} where the cluster has {told.strip()}: describe it with that,"

@@ -22,7 +22,7 @@ _SPREAD: Final = (
 # Tables whose partitions their maker gave are left as they were made.
 _TABLES: Final = (
     "SELECT HEX(table_schema), HEX(table_name) FROM information_schema.tables WHERE engine = 'ndbcluster'"
-    " AND table_schema <> 'mysql' AND create_options NOT LIKE '%partitioned%' ORDER BY table_schema, table_name"
+    " AND table_schema != 'mysql' AND create_options NOT LIKE '%partitioned%' ORDER BY table_schema, table_name"
 )
 
 

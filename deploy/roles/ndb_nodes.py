@@ -65,8 +65,8 @@ def without_group(site: Site) -> list[int]:
 def _known_by(site: Site, host: Host) -> set[int]:
     """The data nodes in the configuration that a data node runs with; none when it does not answer."""
     told = site.of("manager")[0].look(
-        f"timeout 20 {tarball.PROGRAMS}/ndb_config {_connection(site)} --config-from-node={node(host).number}"
-        " --type=ndbd --query=nodeid || true"
+        f"if told=$(timeout 20 {tarball.PROGRAMS}/ndb_config {_connection(site)}"
+        f' --config-from-node={node(host).number} --type=ndbd --query=nodeid); then echo "$told"; fi'
     )
     return _numbers(told.split())
 

@@ -17,6 +17,7 @@ from deploy.deployment import SAMPLE_POLICY
 from deploy.engines import ndb
 from deploy.roles.files import Material
 from fabfile import namespace
+from tests.unit.test_tasks import arguments
 
 ROOT = Path(__file__).parents[2]
 _PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -113,19 +114,21 @@ RUNBOOK = re.findall(r"(?:`|^    )fab ([^`\n]+)", _PAGE, re.MULTILINE)
 def test_every_fab_command_of_the_page_is_a_task_with_such_options(command: str) -> None:
     name, *words = shlex.split(command.replace("...", "x").partition(" > ")[0])
     task = namespace[name]
-    options = {flag for argument in task.get_arguments() for flag in _flags(argument)}
+    options = {flag for argument in arguments(task) for flag in _flags(argument)}
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options
     given = [word for at, word in enumerate(words) if not word.startswith("-") and not _is_value(words, at, task)]
     assert len(given) <= len(task.positional), given
 
 
 def _flags(argument: Argument) -> set[str]:
-    return {f"--{name.replace('_', '-')}" for name in argument.names if len(name) > 1}
+    names = {name.replace("_", "-") for name in argument.names if len(name) > 1}
+    turned_off = {f"--no-{name}" for name in names if argument.default is True}
+    return {f"--{name}" for name in names} | turned_off
 
 
 def _is_value(words: Sequence[str], at: int, task: Task[Any]) -> bool:
     before = words[at - 1] if at else ""
-    return any(before in _flags(argument) and argument.takes_value for argument in task.get_arguments())
+    return any(before in _flags(argument) and argument.takes_value for argument in arguments(task))
 
 
 def test_the_runbooks_words_for_problems_are_the_programs() -> None:

@@ -6,7 +6,6 @@ import pytest
 from cryptography import x509
 
 from deploy.cluster import ClusterError
-from deploy.host import Done
 from deploy.roles.ndb import Ndb
 from deploy.roles.tarball import WrongChecksum
 from tests.unit.pretended_hosts import Answer, Pretended
@@ -160,7 +159,7 @@ def test_the_authority_that_an_earlier_version_left_on_the_manager_comes_to_the_
 
 def test_another_number_of_copies_than_the_clusters_is_refused_before_anything_is_changed(world: World) -> None:
     world.install()
-    world.hosts["manager"].answers["NoOfReplicas"] = "3\n"
+    world.hosts["manager"].answers["NoOfReplicas"] = "NoOfReplicas=3\n"
     with pytest.raises(ClusterError, match="replicas can't become 2 where the cluster has 3"):
         world.install()
     assert world.log == []

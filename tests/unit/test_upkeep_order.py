@@ -4,8 +4,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from contract.messages import NodesAnswer, NodeStatus
 from deploy import passwords, upkeep
 from deploy.host import Host
 from deploy.roles import service
@@ -89,3 +91,39 @@ def test_certificates_among_nodes_are_rotated_after_those_of_services_and_only_i
     with pytest.raises(NotWhole, match="not in step"):
         upkeep.rotate_certificates(world.deployment, with_edge=False)
     assert len(steps(world, "engine's")) == 1
+
+
+def knows(proxy: str, **states: str) -> NodesAnswer:
+    nodes = [
+        msgspec.convert(
+            {
+                "name": name,
+                "role": "data",
+                "state": state,
+                "engine_state": "Synced",
+                "ping_ms": 1.0,
+                "in_flight": 0,
+                "requests": 0,
+                "failures": 0,
+                "tunnel_restarts": 0,
+            },
+            NodeStatus,
+        )
+        for name, state in states.items()
+    ]
+    return NodesAnswer(proxy, "galera", "openssh", None, nodes)
+
+
+@pytest.mark.parametrize(
+    ("answers", "left"),
+    [
+        ([knows("proxy1", data1="up"), knows("proxy2", data1="up")], []),
+        ([knows("proxy1", data1="up"), knows("proxy2", data1="suspect")], ["proxy2"]),
+        ([knows("proxy1", data1="up"), knows("proxy2", data2="up")], ["proxy2"]),
+        ([knows("proxy2", data1="up")], ["proxy1"]),
+        ([], ["proxy1", "proxy2"]),
+    ],
+    ids=["all use it", "one suspects it", "one does not know it", "one does not answer", "none answers"],
+)
+def test_a_node_serves_again_when_every_proxy_says_so(answers: list[NodesAnswer], left: list[str]) -> None:
+    assert upkeep.without("data1", ["proxy1", "proxy2"], answers) == left
