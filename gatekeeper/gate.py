@@ -13,6 +13,7 @@ from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, ProxyRequest
 from contract.plain import JSON
 from contract.watched import Watched
 from gatekeeper import guesses, metrics
+from gatekeeper.analysis import check_json_paths
 from gatekeeper.audit import AuditLog, Entry
 from gatekeeper.entrance import Caller, Entrance
 from gatekeeper.judge import Judge, Judged, Refusal, Verdict
@@ -155,6 +156,8 @@ class Gate:
             raise objection.exception()
         if read_only and verdict.effect != "read":
             raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
+        if judged.analysis:
+            check_json_paths(judged.analysis.json_paths, message.params)
         passage.reported = objection
         return verdict
 

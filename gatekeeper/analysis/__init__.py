@@ -18,6 +18,8 @@ from gatekeeper.analysis import agreement, closed, ddl, limits, statement
 from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
 from gatekeeper.analysis.functions import called
+from gatekeeper.analysis.json_paths import Name, path_placeholders
+from gatekeeper.analysis.json_paths import check as check_json_paths
 from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
 from gatekeeper.analysis.parse import parse, shorten
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
@@ -33,6 +35,7 @@ __all__ = [
     "Column",
     "TableName",
     "analyse",
+    "check_json_paths",
 ]
 
 # Tokens of the whole text, times how often a server resolves its busiest part (withs.py): 99 times a join of 60 tables
@@ -65,7 +68,8 @@ class Analysis(msgspec.Struct, frozen=True):
     `functions`: names in lower case. `digest`: the same for statements that differ in literals and white space only.
     `has_where`: an UPDATE or DELETE whose WHERE mentions a column. `procedures`: those that CALL calls, as tables are
     named; `defines`: the tables that DDL defines. `explained`: the kind of the statement that EXPLAIN explains; the
-    rest is that statement's. `updates`: an INSERT that changes rows which are there already.
+    rest is that statement's. `updates`: an INSERT that changes rows which are there already. `json_paths`: the
+    placeholders that stand for JSON paths, whose values `check_json_paths` must be asked about.
     """
 
     kind: str
@@ -81,6 +85,7 @@ class Analysis(msgspec.Struct, frozen=True):
     defines: frozenset[TableName] = frozenset()
     explained: str | None = None
     updates: bool = False
+    json_paths: frozenset[Name] = frozenset()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -96,6 +101,14 @@ def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], A
     understood.
     """
     whole = lex(text)
+    paths = path_placeholders(whole) if "->" in text or "json_" in text.lower() else None
+    found = _analysed(text, whole, schema, apart)
+    return msgspec.structs.replace(found, json_paths=paths) if paths else found
+
+
+def _analysed(
+    text: str, whole: Sequence[Token], schema: str | None, apart: "Callable[[str, str | None], Analysis] | None"
+) -> Analysis:
     tokens = shorten(whole)
     explained = statement.explained(tokens)
     kind, effect = statement.kind_of(explained or tokens)

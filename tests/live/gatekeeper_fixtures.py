@@ -57,6 +57,9 @@ class OwnGatekeeper:
             try:
                 wait_until(lambda: self._is_well(when), 60)
                 yield
+            except BaseException:
+                print(self.log.read_text(errors="replace"))  # noqa: T201 pytest shows it with the failure
+                raise
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(timeout=60)

@@ -126,6 +126,12 @@ def test_a_read_is_forwarded_as_it_stands_with_its_label_and_the_roles_limits(
     assert upstream.arguments == {"request_id": "r1", "accept": "text/csv", "timeout_ms": 2000, "is_read": True}
 
 
+def test_a_json_path_that_is_too_long_is_not_forwarded(senders: dict[str, Sender], upstream: Recorder) -> None:
+    response = senders["reader"].post("SELECT JSON_EXTRACT(a, ?) FROM customers", params=["$" + "[0]" * 500])
+    assert (response.status_code, response.get_json()["rule"]) == (403, "json_path")
+    assert upstream.sent == []
+
+
 def test_a_shorter_timeout_is_kept(senders: dict[str, Sender], upstream: Recorder) -> None:
     senders["reader"].post("SELECT a FROM customers", timeout_ms=50)
     assert upstream.sent[0].timeout_ms == 50
