@@ -52,9 +52,10 @@ class Ndb:
         on_each(site.servers, lambda host: self._options(site, host))
         self._run(site, drained)
         manager = site.of("manager")[0]
-        if manager.is_dry and not self.is_ready(self.state(manager)):
-            return  # nothing answers what is asked there
-        ndb_growth.fill(site, self.sql, self.ask)
+        if self._is_silent(manager) or (manager.is_dry and not ndb_nodes.is_answering(site)):
+            site.report(manager, "node groups and redistribution", ("what is missing when the servers run",))
+        else:
+            ndb_growth.fill(site, self.sql, self.ask)
 
     def sql(self, host: Host, script: str, *, timeout_s: float = 120.0) -> str:
         """Runs SQL as root, whose password is the server's own and root's alone on the machine."""
@@ -231,10 +232,14 @@ class Ndb:
         """Whether the SQL node was started since the last data node came into the configuration."""
         if host.machine.role == "standalone":
             return True
-        if host.is_dry and not self.is_ready(self.state(host)):
+        if self._is_silent(host):
             return False
         known = self.ask(host, "SHOW GLOBAL STATUS LIKE 'Ndb_number_of_data_nodes'").split()[-1:]
         return known == [str(len(site.of("data")))]
+
+    def _is_silent(self, host: Host) -> bool:
+        """Whether this is a dry run, which started nothing, and the SQL node can't be asked yet."""
+        return host.is_dry and not self.is_ready(self.state(host))
 
     def _first_time(self, site: Site, host: Host) -> None:
         """Makes the data directory, with a root that has its password from the first moment on."""

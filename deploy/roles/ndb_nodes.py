@@ -40,6 +40,11 @@ def wait_for_management(site: Site) -> None:
     wait_for(manager, asking, timeout_s=_MANAGEMENT_TIMEOUT_S, what=what, unit=ndb_units.MANAGEMENT)
 
 
+def is_answering(site: Site) -> bool:
+    """Whether the management server answers now."""
+    return bool(site.of("manager")[0].look(f"if {_asking(site, 'SHOW')} >/dev/null; then echo y; fi"))
+
+
 def wait_for_data_node(site: Site, host: Host) -> None:
     """Until the management server tells that the data node has started. Raises HostError."""
     number = node(host).number
