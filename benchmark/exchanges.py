@@ -17,13 +17,14 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A request as it goes over the wire, and what the body of its answer must contain.
+    """A request as it goes over the wire, what the body of its answer must contain, and the answer's status.
 
     KEY_MARK within the request stands for a key that is new each time.
     """
 
     request: bytes
     expected: bytes
+    status: int = 200
 
 
 def gateway(asked: Asked, address: str, key: str, implementation: str) -> list[Exchange]:
@@ -46,6 +47,12 @@ def proxy(asked: Asked, address: str, implementation: str) -> list[Exchange]:
         return Exchange(_post("/endpoint", address, _JSON, members), _in_order(question))
 
     return [exchange(question) for question in asked.questions]
+
+
+def refused(address: str, key: str | None = None) -> Exchange:
+    """POST /endpoint with what is no message, at a gatekeeper with its key or at a proxy: answered with 400."""
+    headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **_JSON}
+    return Exchange(_post("/endpoint", address, headers, {"no": "message"}), b"does not fit", 400)
 
 
 def per_request(asked: Asked, address: str) -> list[Exchange]:

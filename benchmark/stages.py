@@ -19,7 +19,6 @@ from benchmark import exchanges, judge, stub_proxy
 from benchmark.children import running, wait_listening
 from benchmark.driver_load import DriverLoad
 from benchmark.errors import LoadFailed
-from benchmark.exchanges import Exchange
 from benchmark.forked import Ask
 from benchmark.gateway import PLAIN, Variant
 from benchmark.shapes import POINT, SEED, Asked
@@ -37,11 +36,11 @@ TENTH = 0.1
 # The ways that are timed.
 DATABASE = "PyMySQL, the server's own port"
 TUNNEL = "PyMySQL, SSH tunnel"
-PROXY_HTTP = "proxy /healthz, plain"
+PROXY_HTTP = "proxy, plain: what is no message"
 PROXY = "proxy, plain"
 PROXY_TLS = "proxy, mutual TLS"
 STUB = "stub instead of a proxy"
-GATEKEEPER_HTTP = "gatekeeper /healthz"
+GATEKEEPER_HTTP = "gatekeeper without audit log: what is no message"
 NO_AUDIT = "gatekeeper without audit log, stub"
 GATEKEEPER = "gatekeeper, stub"
 WHOLE = "whole path"
@@ -87,10 +86,10 @@ _RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("proxy: HTTP", (PROXY_HTTP,), ()),
     ("proxy: routing, pool, values, JSON", (PROXY,), (TUNNEL, PROXY_HTTP)),
     ("mutual TLS", (PROXY_TLS,), (PROXY,)),
-    ("gatekeeper: HTTP", (GATEKEEPER_HTTP,), ()),
+    ("gatekeeper: HTTP, key", (GATEKEEPER_HTTP,), ()),
     ("gatekeeper: verdict", (GUARD,), ()),
     ("gatekeeper: audit log", (GATEKEEPER,), (NO_AUDIT,)),
-    ("gatekeeper: key, forwarding, the rest", (NO_AUDIT,), (STUB, GATEKEEPER_HTTP, GUARD)),
+    ("gatekeeper: forwarding, the rest", (NO_AUDIT,), (STUB, GATEKEEPER_HTTP, GUARD)),
 )
 
 
@@ -148,16 +147,18 @@ def _ways(world: World, stack: contextlib.ExitStack) -> dict[str, contextlib.Abs
     stub = _start_stub(world, asked, stack)
     upstream = (f"http://{stub}",)
     before_stub = world.variant(Variant("stub", plain=True, upstream=upstream)).gatekeeper.listen
-    no_audit = Variant("stub-no-audit", plain=True, upstream=upstream, without=("audit",))
+    no_audit = world.variant(
+        Variant("stub-no-audit", plain=True, upstream=upstream, without=("audit",))
+    ).gatekeeper.listen
     return {
         DATABASE: _driver(world, asked, _server_end(world), world.data_nodes[0].sql_address),
         TUNNEL: _driver(world, asked, _tunnel_end(world, stack), "127.0.0.1"),
-        PROXY_HTTP: _fixed(proxy),
+        PROXY_HTTP: _refused(proxy),
         PROXY: TlsLoad(proxy, exchanges.proxy(asked, proxy, CUSTOMIZED_HIT), None).connected(0),
         PROXY_TLS: TlsLoad(secure, exchanges.proxy(asked, secure, CUSTOMIZED_HIT), context).connected(0),
         STUB: TlsLoad(stub, exchanges.proxy(asked, stub, CUSTOMIZED_HIT), None).connected(0),
-        GATEKEEPER_HTTP: _fixed(deployed.gatekeeper.listen),
-        NO_AUDIT: _gatekeeper(world, asked, world.variant(no_audit).gatekeeper.listen),
+        GATEKEEPER_HTTP: _refused(no_audit, world.key),
+        NO_AUDIT: _gatekeeper(world, asked, no_audit),
         GATEKEEPER: _gatekeeper(world, asked, before_stub),
         WHOLE: _gatekeeper(world, asked, deployed.gatekeeper.listen),
     }
@@ -181,10 +182,9 @@ def _gatekeeper(world: World, asked: Asked, address: str) -> contextlib.Abstract
     return TlsLoad(address, exchanges.gateway(asked, address, world.key, CUSTOMIZED_HIT), None).connected(0)
 
 
-def _fixed(address: str) -> contextlib.AbstractContextManager[Ask]:
-    """What a service's HTTP costs: a page that is made of nothing."""
-    request = f"GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
-    return TlsLoad(address, [Exchange(request, b"ok")], None).connected(0)
+def _refused(address: str, key: str | None = None) -> contextlib.AbstractContextManager[Ask]:
+    """What a service's HTTP costs: a plain request that is read and refused."""
+    return TlsLoad(address, [exchanges.refused(address, key)], None).connected(0)
 
 
 def _start_stub(world: World, asked: Asked, stack: contextlib.ExitStack) -> str:

@@ -52,7 +52,7 @@ class TlsLoad:
         def ask(dice: random.Random) -> bool:
             exchange = dice.choice(self._exchanges)
             answer = channel.exchange(keys.put_into(exchange.request))
-            return answer.status == 200 and exchange.expected in answer.body
+            return answer.status == exchange.status and exchange.expected in answer.body
 
         with Channel(self._address, self._context, dns_name("proxy")) as channel:
             yield ask
