@@ -155,8 +155,8 @@ def test_a_schema_whose_name_is_not_plain_gets_no_account(schema: str) -> None:
 
 def test_a_checksum_is_a_sum_over_rows_so_that_their_order_does_not_matter_and_tells_null_from_text() -> None:
     statement = ndb.checksum_statement("`s`.`t`", [("`a`", "int"), ("`b``c`", "float")])
-    row = "CONCAT(COALESCE(MD5(`a`), '-'), COALESCE(MD5(`b``c` + 0e0), '-'))"
-    assert f"SUM(CAST(CONV(LEFT(MD5({row}), 15), 16, 10) AS UNSIGNED))" in statement
+    row = "CONCAT(COALESCE(SHA2(`a`, 256), '-'), COALESCE(SHA2(`b``c` + 0e0, 256), '-'))"
+    assert f"SUM(CAST(CONV(LEFT(SHA2({row}, 256), 15), 16, 10) AS UNSIGNED))" in statement
     assert statement.endswith("FROM `s`.`t`")
 
 

@@ -169,7 +169,7 @@ def test_a_tables_checksum_is_of_its_own_columns_alone() -> None:
     rows = [("s", "t", "a", "int"), ("s", "t", "b", "text"), ("s", "other", "c", "int")]
     host = Pretended("manager", "manager", {"mysql --defaults-file": "".join(f"{hexed(*row)}\n" for row in rows)})
     (statement,) = Ndb().checksum_statements(host, [("s", "t")])
-    assert "MD5(`a`)" in statement
-    assert "MD5(`b`)" in statement
+    assert "SHA2(`a`, 256)" in statement
+    assert "SHA2(`b`, 256)" in statement
     assert "`c`" not in statement
     assert statement.endswith("FROM `s`.`t`")
