@@ -7,7 +7,7 @@ PROXIES ?= 1
 PROCESSES := 4
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install venv up down status test check lint unit bench fuzz lock
+.PHONY: help install venv up down status test check lint unit bench fuzz chaos lock
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## measure the whole path beside its peers, and what its stages cost
 
 fuzz: install venv ## try generated statements on a real server, for ten minutes
 	@$(BIN)/python -m tests.fuzz
+
+chaos: install venv ## kill and pause at random under writes for ten minutes, and count what was lost or doubled
+	@$(BIN)/python -m tests.chaos
 
 install: ## install the Debian packages that are missing
 	@bash deploy/install.sh
