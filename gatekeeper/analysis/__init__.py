@@ -13,12 +13,13 @@ import msgspec
 from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
-from contract.messages import Effect
+from contract.messages import OWN_SCHEMA, Effect
 from gatekeeper.analysis import agreement, closed, ddl, limits, statement
 from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
 from gatekeeper.analysis.functions import called
 from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
+from gatekeeper.analysis.names import loosely
 from gatekeeper.analysis.parse import parse, shorten
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
 from gatekeeper.analysis.statement import KINDS
@@ -95,6 +96,14 @@ def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], A
     Raises Forbidden, with its rule, for what is refused under every policy; StatementUnparsable for what is not
     understood.
     """
+    found = _analysed(text, schema, apart)
+    named = (*found.reads, *found.writes, *found.defines, *found.procedures)
+    if any(loosely(of) == OWN_SCHEMA for of, _ in named) or (schema is not None and loosely(schema) == OWN_SCHEMA):
+        raise Forbidden("the gateway's own tables are open to no statement", rule="own_schema")
+    return found
+
+
+def _analysed(text: str, schema: str | None, apart: "Callable[[str, str | None], Analysis] | None") -> Analysis:
     whole = lex(text)
     tokens = shorten(whole)
     explained = statement.explained(tokens)
