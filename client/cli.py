@@ -45,9 +45,18 @@ def _query(options: argparse.Namespace) -> int:
     params = checked(UsageError, lambda: arguments.params(options.param))
     if params is not None and len(statements) > 1:
         raise UsageError("--param goes with one statement, and there are several")
+    if options.idempotency_key is not None and len(statements) > 1:
+        raise UsageError("--idempotency-key goes with one statement, and there are several")
     with _client(options) as client:
         for statement in statements:
-            show(client.answer(statement, params, implementation=options.implementation, database=options.database))
+            answer = client.answer(
+                statement,
+                params,
+                implementation=options.implementation,
+                database=options.database,
+                idempotency_key=options.idempotency_key,
+            )
+            show(answer)
     return ANSWERED
 
 
@@ -172,5 +181,10 @@ def _add_query(query: argparse.ArgumentParser) -> None:
     )
     query.add_argument("--implementation", help="direct_hit, random_hit or customized_hit (else the policy's choice)")
     query.add_argument("--database", help="the default schema")
+    query.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="a write takes effect once, however often it is sent with this key; it is sent again when no answer comes",
+    )
     query.add_argument("--format", choices=tuple(_SHOW), default="table")
     query.set_defaults(run=_query)

@@ -4,6 +4,8 @@ Every statement is a request and a transaction of its own, so a connection is al
 See: https://peps.python.org/pep-0249/
 """
 
+import re
+import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -54,6 +56,9 @@ apilevel: Final = "2.0"
 threadsafety: Final = 2  # threads may share the module and connections, not cursors
 paramstyle: Final = "qmark"  # `:name` works too; connect() takes "format" for ORMs that write %s
 
+# What has a key of its own; another beginning, a comment perhaps, has none and is sent once, as ever.
+_WRITE: Final = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
+
 ParamStyle = Literal["qmark", "format"]
 Row = tuple[Any, ...]
 Description = tuple[str, str, None, None, None, None, None]
@@ -68,11 +73,14 @@ def connect(
     timeout_ms: int = DEFAULT_TIMEOUT_MS,
     ca: str | None = None,
     paramstyle: ParamStyle = "qmark",
+    repeat_writes: bool = False,
 ) -> "Connection":
     """A connection to a gatekeeper; nothing is sent yet. The members are those of client.Client and its `query`.
 
     `paramstyle`: "format" takes `%s` and `%(name)s` for `?` and `:name`, and `%%` for `%`, in statements that are given
-    parameters. Raises InterfaceError for a URL, key, CA file or style that can't be used.
+    parameters. `repeat_writes`: each INSERT, REPLACE, UPDATE and DELETE has an idempotency key of its own, and is sent
+    again when its answer is lost; it takes effect once. Raises InterfaceError for a URL, key, CA file or style that
+    can't be used.
     """
     if paramstyle not in get_args(ParamStyle):
         raise InterfaceError(f"paramstyle must be one of {', '.join(get_args(ParamStyle))}")
@@ -80,7 +88,13 @@ def connect(
         client = Client(url, key, timeout_ms=timeout_ms, ca=ca)
     except ValueError as error:
         raise InterfaceError(str(error)) from None
-    return Connection(client, database=database, implementation=implementation, paramstyle=paramstyle)
+    return Connection(
+        client,
+        database=database,
+        implementation=implementation,
+        paramstyle=paramstyle,
+        repeat_writes=repeat_writes,
+    )
 
 
 class Connection:
@@ -98,12 +112,19 @@ class Connection:
     NotSupportedError = NotSupportedError
 
     def __init__(
-        self, client: Client, *, database: str | None, implementation: str | None, paramstyle: ParamStyle
+        self,
+        client: Client,
+        *,
+        database: str | None,
+        implementation: str | None,
+        paramstyle: ParamStyle,
+        repeat_writes: bool = False,
     ) -> None:
         self._client: Client | None = client
         self._database = database
         self._implementation = implementation
         self._paramstyle = paramstyle
+        self._repeat_writes = repeat_writes
         self._changed = False
 
     def __enter__(self) -> Self:
@@ -152,7 +173,14 @@ class Connection:
         client = self._open_client()
         try:
             sql = operation if params is None or self._paramstyle == "qmark" else from_format(operation)
-            result = client.query(sql, params or None, database=self._database, implementation=self._implementation)
+            key = uuid.uuid4().hex if self._repeat_writes and _WRITE.match(sql) else None
+            result = client.query(
+                sql,
+                params or None,
+                database=self._database,
+                implementation=self._implementation,
+                idempotency_key=key,
+            )
         except GatekeeperError as error:
             raise translated(error) from error
         except ValueError as error:

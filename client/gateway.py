@@ -1,14 +1,22 @@
 """The client: statements in, rows out."""
 
 import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from client.repeating import repeated
 from client.result import Result
 from client.transport import Transport
 from client.values import Params, json_params
 from contract.errors import BadRequest, InvalidParameters, TooLarge, UpstreamFailed
 from contract.messages import DEFAULT_TIMEOUT_MS, MAX_BODY_BYTES, MAX_TIMEOUT_MS, Answer, FleetAnswer, NodesAnswer
+
+# requests sends a space at the end, and servers drop it.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+Converted = TypeVar("Converted")
 
 
 class Client:
@@ -48,15 +56,22 @@ class Client:
         implementation: str | None = None,
         database: str | None = None,
         timeout_ms: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Result:
-        """Run one statement; `params` is a sequence for `?` or a mapping for `:name`. The result has Python values."""
-        answer = self.answer(sql, params, implementation=implementation, database=database, timeout_ms=timeout_ms)
-        try:
-            return Result.of_answer(answer)
-        except (ValueError, TypeError) as error:
-            raise UpstreamFailed(
-                f"an answer with a value that is not of its type: {error}", outcome="unknown"
-            ) from None
+        """Run one statement; `params` is a sequence for `?` or a mapping for `:name`. The result has Python values.
+
+        A write with an `idempotency_key`, which must be its alone (`uuid.uuid4().hex` is one), takes effect once: it is
+        sent again, within `timeout_ms`, when the answer is lost, and the caller may do the same.
+        """
+        answer = self.answer(
+            sql,
+            params,
+            implementation=implementation,
+            database=database,
+            timeout_ms=timeout_ms,
+            idempotency_key=idempotency_key,
+        )
+        return _converted(Result.of_answer, answer)
 
     def answer(
         self,
@@ -66,24 +81,66 @@ class Client:
         implementation: str | None = None,
         database: str | None = None,
         timeout_ms: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Like `query`, with the values as they travelled (docs/api.md)."""
-        wait_ms = self._timeout_ms if timeout_ms is None else timeout_ms
-        if not 1 <= wait_ms <= MAX_TIMEOUT_MS:
-            raise BadRequest(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}")
         members = {
             "query": sql,
             "params": json_params(params),
             "implementation": implementation,
             "database": database,
-            "timeout_ms": wait_ms,
         }
-        body = _body({name: value for name, value in members.items() if value is not None})
-        return self._transport.call("POST", "/endpoint", Answer, timeout_ms=wait_ms, body=body)
+        return self._ask(members, timeout_ms, idempotency_key)
+
+    def transaction(
+        self,
+        statements: Sequence[tuple[str, Params | None]],
+        *,
+        implementation: str | None = None,
+        database: str | None = None,
+        timeout_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> list[Result]:
+        """Run several statements, each with its parameters or None: all of them or none. A result for each.
+
+        An `idempotency_key` as in `query`.
+        """
+        members = {
+            "statements": [_statement(sql, params) for sql, params in statements],
+            "implementation": implementation,
+            "database": database,
+        }
+        return _converted(Result.all_of_answer, self._ask(members, timeout_ms, idempotency_key))
+
+    def _ask(self, members: Mapping[str, object], timeout_ms: int | None, idempotency_key: str | None) -> Answer:
+        wait_ms = self._timeout_ms if timeout_ms is None else timeout_ms
+        if not 1 <= wait_ms <= MAX_TIMEOUT_MS:
+            raise BadRequest(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}")
+        if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            raise BadRequest("an idempotency key is 1 to 255 printable ASCII characters, with no space at its ends")
+
+        def send(left_ms: int) -> Answer:
+            given = {name: value for name, value in {**members, "timeout_ms": left_ms}.items() if value is not None}
+            return self._transport.call(
+                "POST", "/endpoint", Answer, timeout_ms=left_ms, body=_body(given), idempotency_key=idempotency_key
+            )
+
+        return send(wait_ms) if idempotency_key is None else repeated(send, wait_ms)
 
     def nodes(self) -> list[NodesAnswer]:
         """What each proxy knows of the nodes."""
         return self._transport.call("GET", "/nodes", FleetAnswer, timeout_ms=self._timeout_ms).proxies
+
+
+def _statement(sql: str, params: Params | None) -> dict[str, object]:
+    return {"query": sql} if params is None else {"query": sql, "params": json_params(params)}
+
+
+def _converted(convert: Callable[[Answer], Converted], answer: Answer) -> Converted:
+    try:
+        return convert(answer)
+    except (ValueError, TypeError) as error:
+        raise UpstreamFailed(f"an answer with a value that is not of its type: {error}", outcome="unknown") from None
 
 
 def _body(members: dict[str, object]) -> bytes:

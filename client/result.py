@@ -6,7 +6,7 @@ from typing import Any, Self
 import msgspec
 
 from client.values import reader
-from contract.messages import Answer, Column
+from contract.messages import Answer, Column, StatementResult
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -30,20 +30,31 @@ class Result(msgspec.Struct, frozen=True):
     @classmethod
     def of_answer(cls, answer: Answer) -> Self:
         """The result that an answer stands for. Raises ValueError or TypeError when a value is not of its type."""
-        readers = [reader(column.type) for column in answer.columns]
+        return cls._of(answer, answer)
+
+    @classmethod
+    def all_of_answer(cls, answer: Answer) -> list[Self]:
+        """The results of several statements. Raises ValueError or TypeError when a value is not of its type."""
+        if answer.results is msgspec.UNSET:
+            raise ValueError("an answer to several statements without their results")
+        return [cls._of(answer, each) for each in answer.results]
+
+    @classmethod
+    def _of(cls, answer: Answer, given: Answer | StatementResult) -> Self:
+        readers = [reader(column.type) for column in given.columns]
         return cls(
             node=answer.node,
             implementation=answer.implementation,
             attempts=answer.attempts,
             elapsed_ms=answer.elapsed_ms,
-            columns=tuple(answer.columns),
+            columns=tuple(given.columns),
             rows=tuple(
                 tuple(None if value is None else read(value) for read, value in zip(readers, row, strict=True))
-                for row in answer.rows
+                for row in given.rows
             ),
-            affected_rows=answer.affected_rows,
-            last_insert_id=answer.last_insert_id,
-            truncated=answer.truncated,
+            affected_rows=given.affected_rows,
+            last_insert_id=given.last_insert_id,
+            truncated=given.truncated,
             request_id=answer.request_id,
         )
 

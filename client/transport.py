@@ -47,7 +47,14 @@ class Transport:
         self._session.mount(self.url, adapter)
 
     def call(
-        self, method: str, path: str, kind: type[Message], *, timeout_ms: int, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        kind: type[Message],
+        *,
+        timeout_ms: int,
+        body: bytes | None = None,
+        idempotency_key: str | None = None,
     ) -> Message:
         """The answer to one request, of the type `kind`; `timeout_ms` is also how long it is waited for.
 
@@ -57,16 +64,17 @@ class Transport:
         """
         request_id = uuid.uuid4().hex
         try:
-            response = self._exchange(method, path, request_id, timeout_ms, body)
+            keyed = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+            response = self._exchange(method, path, {"X-Request-ID": request_id, **keyed}, timeout_ms, body)
             return _message(response, kind)
         except GatekeeperError as error:
             error.request_id = error.request_id or request_id
             raise
 
     def _exchange(
-        self, method: str, path: str, request_id: str, timeout_ms: int, body: bytes | None
+        self, method: str, path: str, headers: dict[str, str], timeout_ms: int, body: bytes | None
     ) -> requests.Response:
-        headers = {"X-Request-ID": request_id, "Accept": f"application/json, {PROBLEM_MEDIA_TYPE}"}
+        headers["Accept"] = f"application/json, {PROBLEM_MEDIA_TYPE}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         timeout = (min(CONNECT_TIMEOUT_S, timeout_ms / 1000), timeout_ms / 1000 + GRACE_S)

@@ -4,7 +4,7 @@ Durations are integers in milliseconds and say so in their names.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -18,32 +18,64 @@ MAX_BODY_BYTES = 1 << 20
 MAX_TIMEOUT_MS = 600_000
 DEFAULT_TIMEOUT_MS = 30_000
 
+# The database schema of this system's own tables: no client's statement may name it, whatever the policy says.
+OWN_SCHEMA: Final = "gatekeeper"
+
+MOST_STATEMENTS = 100
+Query = Annotated[str, msgspec.Meta(min_length=1)]
 SchemaName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}\Z", description="the default schema's name")]
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)]
 Rows = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class EndpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a client posts to the gatekeeper's /endpoint: one statement, and how it wants it routed.
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of the statements of a transaction."""
 
-    `params`: an array for `?`, an object for `:name`; docs/api.md fixes how each type travels. `timeout_ms`: from the
-    request's arrival to its answer.
+    query: Query
+    params: list[Any] | dict[str, Any] | None = None
+
+
+Statements = Annotated[list[Statement], msgspec.Meta(min_length=1, max_length=MOST_STATEMENTS)]
+
+
+class EndpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a client posts to the gatekeeper's /endpoint: what to run, and how it wants it routed.
+
+    Either `query`, one statement, with `params` (an array for `?`, an object for `:name`; docs/api.md fixes how each
+    type travels), or `statements`, which are one transaction: all or nothing. `timeout_ms`: from the request's arrival
+    to its answer.
     """
 
-    query: Annotated[str, msgspec.Meta(min_length=1)]
+    query: Query | None = None
     implementation: str | None = None
     params: list[Any] | dict[str, Any] | None = None
     database: SchemaName | None = None
     timeout_ms: Milliseconds | None = None
+    statements: Statements | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        _check_one_form(self)
+
+    def all_statements(self) -> Sequence[Statement]:
+        """What is to be run, whichever way it was given."""
+        return _all_statements(self)
 
 
 class EndpointQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `GET /endpoint` takes in its query string, at the gatekeeper and at the proxy: a read without parameters."""
 
-    query: Annotated[str, msgspec.Meta(min_length=1)]
+    query: Query
     implementation: str | None = None
     database: SchemaName | None = None
     timeout_ms: Milliseconds | None = None
+
+
+class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What makes a write one that is done once, however often it is asked for: the caller's key, and whose it is."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -51,10 +83,11 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
     `effect` chooses the account; left out, the statement is taken as a write. `max_rows` and `max_bytes` (as the
     server sends them): rows beyond are cut off and the answer says `truncated`. `max_affected_rows`: a write or call
-    that changes more is rolled back and refused. `timeout_ms`: what is left of the client's.
+    that changes more is rolled back and refused. `timeout_ms`: what is left of the client's. `statements`: instead of
+    `query`, a transaction; the limits are for all of it. `idempotency`: for writes alone.
     """
 
-    query: Annotated[str, msgspec.Meta(min_length=1)]
+    query: Query | None = None
     implementation: str = "customized_hit"
     params: list[Any] | dict[str, Any] | None = None
     database: SchemaName | None = None
@@ -63,6 +96,34 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     max_rows: Rows = 10_000
     max_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     max_affected_rows: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    statements: Statements | None = None
+    idempotency: Idempotency | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        _check_one_form(self)
+        if self.idempotency and self.effect != "write":
+            raise ValueError("an idempotency key is for writes alone")
+        if self.statements and self.effect not in {"read", "write"}:
+            raise ValueError("only reads and writes can be statements of a transaction")
+
+    def all_statements(self) -> Sequence[Statement]:
+        """What is to be run, whichever way it was given."""
+        return _all_statements(self)
+
+
+def _check_one_form(message: EndpointRequest | ProxyRequest) -> None:
+    """Raises ValueError, which a decoder takes up in its own error."""
+    if (message.query is None) == (message.statements is None):
+        raise ValueError("one of `query` and `statements` is needed")
+    if message.statements is not None and message.params is not None:
+        raise ValueError("with `statements`, each has its own `params`")
+
+
+def _all_statements(message: EndpointRequest | ProxyRequest) -> Sequence[Statement]:
+    if message.statements is not None:
+        return message.statements
+    return [Statement(message.query or "", message.params)]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -72,8 +133,22 @@ class Column(msgspec.Struct, frozen=True):
     type: str
 
 
+class StatementResult(msgspec.Struct, frozen=True):
+    """What one statement of a transaction gave."""
+
+    columns: list[Column]
+    rows: Sequence[Sequence[Any]]
+    affected_rows: int
+    last_insert_id: int | None
+    truncated: bool
+
+
 class Answer(msgspec.Struct, frozen=True):
-    """What a statement gave. `attempts`: how often it was tried, 1 when the first node answered."""
+    """What a statement gave. `attempts`: how often it was tried, 1 when the first node answered.
+
+    To `statements`: `results` has what each gave; here there are no rows, `affected_rows` is the sum, `last_insert_id`
+    the last one's, and `truncated` says that some result is. To `query` there are no `results`.
+    """
 
     request_id: str
     node: str
@@ -85,6 +160,7 @@ class Answer(msgspec.Struct, frozen=True):
     affected_rows: int
     last_insert_id: int | None
     truncated: bool
+    results: list[StatementResult] | msgspec.UnsetType = msgspec.UNSET
 
 
 class NodeStatus(msgspec.Struct, frozen=True):

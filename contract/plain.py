@@ -42,6 +42,7 @@ _NAMES = frozenset(
         "connection",
         "content-length",
         "content-type",
+        "idempotency-key",
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-request-id",

@@ -26,6 +26,8 @@ from contract.roles import roles_of
 
 REQUEST_ID_HEADER = "X-Request-ID"
 NODE_HEADER = "X-Gatekeeper-Node"
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"

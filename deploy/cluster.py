@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from contract.inventory import MachineRole
-from contract.messages import SchemaName
+from contract.messages import OWN_SCHEMA, SchemaName
 from deploy.providers.ec2 import images
 from deploy.providers.interface import Wanted
 
@@ -187,6 +187,8 @@ def _mistakes(cluster: Cluster) -> Iterator[str]:
             yield f"machines.{role}.count is 0: without one nothing can be asked"
     if machines.standalone.count > 1:
         yield f"machines.standalone.count is {machines.standalone.count}: it is a single server, or none"
+    if OWN_SCHEMA in (schema.lower() for schema in cluster.schemas):
+        yield f"schemas: {OWN_SCHEMA} is the gateway's own"
     yield from _ndb_mistakes(cluster)
     yield from _ec2_mistakes(cluster)
     if (cluster.edge.certificate is None) != (cluster.edge.key is None):

@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, request
 
 from contract import logs, settings, web
-from contract.errors import BadRequest, Unavailable
+from contract.errors import Unavailable
 from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
 from contract.watched import SETTLED_S, Watched
@@ -86,7 +86,8 @@ def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
         return answered(_query, read_only=True)
 
     def answered(read: Callable[[], EndpointRequest], *, read_only: bool) -> Response:
-        asking = Asking(web.request_id(), _caller(), web.negotiated, read, read_only)
+        key = request.headers.get(web.KEY_HEADER)
+        asking = Asking(web.request_id(), _caller(), web.negotiated, read, read_only, key)
         return web.response_to(endpoint.answer(asking))
 
 
@@ -135,8 +136,6 @@ class _Ready:
 
 
 def _body() -> EndpointRequest:
-    if "Idempotency-Key" in request.headers:
-        raise BadRequest("Idempotency-Key is not supported yet; the statement was not executed")
     return web.read_message(EndpointRequest)
 
 

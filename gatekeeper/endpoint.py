@@ -9,7 +9,7 @@ from gatekeeper.entrance import Caller
 from gatekeeper.gate import Asking, Gate, Passage
 from gatekeeper.upstream import Reply, Upstream
 
-_PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER)
+_PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER, web.REPLAYED_HEADER)
 
 
 class Endpoint:
@@ -30,6 +30,7 @@ class Endpoint:
                 accept=lambda: plain.JSON,
                 read=lambda: decode(request.body, EndpointRequest),
                 read_only=False,
+                idempotency_key=headers.get(web.KEY_HEADER.lower()),
             )
         )
 
@@ -62,6 +63,7 @@ class Endpoint:
                 accept=passage.accept,
                 timeout_ms=forwarded.timeout_ms,
                 is_read=forwarded.effect == "read",
+                is_keyed=forwarded.idempotency is not None,
             )
         except GatekeeperError as error:
             passage.log(error.status, code=error.code, rule=error.rule)

@@ -1,7 +1,8 @@
 """The gate: who may pass, as what, and what is written of it before it passes."""
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import structlog
 
 from contract.errors import BadRequest, Forbidden, GatekeeperError
 from contract.implementations import canonical
-from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, ProxyRequest
+from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, Idempotency, ProxyRequest, Statement
 from contract.plain import JSON
 from contract.watched import Watched
 from gatekeeper import guesses, metrics
@@ -25,12 +26,13 @@ log = structlog.get_logger()
 
 # A reported refusal's text, in characters: it may list many functions, and an audit log's line has a bound.
 _MOST_DETAIL = 500
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Asking(msgspec.Struct, frozen=True):
     """A request, whichever way it came. `accept` gives the media type of the answer and `read` the message in it.
 
-    Both raise GatekeeperError. `read_only`: what it asks for may change nothing.
+    Both raise GatekeeperError. `read_only`: what it asks for may change nothing. `idempotency_key`: the header's value.
     """
 
     request_id: str
@@ -38,6 +40,7 @@ class Asking(msgspec.Struct, frozen=True):
     accept: Callable[[], str]
     read: Callable[[], EndpointRequest]
     read_only: bool
+    idempotency_key: str | None = None
 
 
 class Passage:
@@ -46,7 +49,7 @@ class Passage:
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.key: Key | None = None
-        self.judged: Judged | None = None
+        self.judged: list[Judged] = []  # each statement, as far as it got
         self.verdict: Literal["allowed", "refused", "reported"] = "refused"
         self.reported: Refusal | None = None  # what the policy has against a request that passes in report-only mode
         self.implementation: str | None = None
@@ -65,7 +68,8 @@ class Passage:
             request_id=self.request_id,
             key=self.key.name if self.key else None,
             implementation=self.implementation,
-            digest=self.judged.digest if self.judged else None,
+            digest=self.judged[0].digest if self.judged else None,
+            **({"statements": len(self.judged)} if len(self.judged) > 1 else {}),
             verdict=self.verdict,
             rule=rule or (self.reported.rule if self.reported else None),
             **({"detail": self.reported.detail[:_MOST_DETAIL]} if self.reported else {}),
@@ -75,10 +79,14 @@ class Passage:
             ms=round(elapsed * 1000, 3),
         )
 
-    def entry(self, key: Key, refusal: GatekeeperError | None) -> Entry:
-        """The audit log's line. A detail is kept of the policy's own refusals alone: others may quote the statement."""
-        judged, reported = self.judged, self.reported
-        analysis = judged.analysis if judged else None
+    def entries(self, key: Key, refusal: GatekeeperError | None) -> Iterator[Entry]:
+        """The audit log's lines, one for each statement that was judged, and one where none was."""
+        for judged in self.judged or (None,):
+            yield self._entry(key, judged, refusal)
+
+    def _entry(self, key: Key, judged: Judged | None, refusal: GatekeeperError | None) -> Entry:
+        """A detail is kept of the policy's own refusals alone: others may quote the statement."""
+        analysis, reported = judged.analysis if judged else None, self.reported
         return Entry(
             request_id=self.request_id,
             key=key.name,
@@ -124,7 +132,8 @@ class Gate:
         try:
             passage.accept = asking.accept()
             message = asking.read()
-            verdict = self._judged(passage, judge, key.role, message, read_only=asking.read_only)
+            verdict = self._judged_all(passage, judge, key.role, message, read_only=asking.read_only)
+            idempotency = _idempotency(asking.idempotency_key, key, verdict)
         except GatekeeperError as error:
             self._write(passage, key, error)
             raise
@@ -132,13 +141,30 @@ class Gate:
         self._write(passage, key, None)
         if passage.reported:
             metrics.reported(passage.reported.rule)
-        return _forwarded(message, verdict, passage.implementation)
+        return _forwarded(message, verdict, passage.implementation, idempotency)
 
-    def _judged(
+    def _judged_all(
         self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest, *, read_only: bool
     ) -> Verdict:
+        """The verdict on all statements: each must be allowed, and where one writes, it is a write."""
+        verdicts = [
+            self._judged(passage, judge, role_name, message, statement) for statement in message.all_statements()
+        ]
+        writing = next((verdict for verdict in verdicts if verdict.effect != "read"), verdicts[0])
+        if read_only and writing.effect != "read":
+            raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
+        if message.statements is not None:
+            for verdict in verdicts:
+                if verdict.effect not in {"read", "write"}:
+                    raise BadRequest(f"{verdict.kind} can't be one of several statements", rule="statements")
+        return writing
+
+    def _judged(
+        self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest, statement: Statement
+    ) -> Verdict:
         asked = canonical(message.implementation) if message.implementation else None
-        judged = passage.judged = judge.look(role_name, message.query, message.database)
+        judged = judge.look(role_name, statement.query, message.database)
+        passage.judged.append(judged)
         objection = judged.objection
         if role := judged.role:
             passage.implementation = asked or role.default_implementation
@@ -154,16 +180,15 @@ class Gate:
             raise verdict.exception()
         if objection and not verdict.role.report_only:
             raise objection.exception()
-        if read_only and verdict.effect != "read":
-            raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
         if judged.analysis:
-            check_json_paths(judged.analysis.json_paths, message.params)
-        passage.reported = objection
+            check_json_paths(judged.analysis.json_paths, statement.params)
+        passage.reported = passage.reported or objection
         return verdict
 
     def _write(self, passage: Passage, key: Key, refusal: GatekeeperError | None) -> None:
         if self._audit:
-            self._audit.write(passage.entry(key, refusal))
+            for entry in passage.entries(key, refusal):
+                self._audit.write(entry)
 
 
 def _implementation(role: Role, asked: str | None) -> Refusal | None:
@@ -178,7 +203,27 @@ def _asked(role_name: str, judged: Judged, implementation: str, message: Endpoin
     return Asked(role_name, judged.database, names_database, implementation, names_implementation)
 
 
-def _forwarded(message: EndpointRequest, verdict: Verdict, asked: str | None) -> ProxyRequest:
+def _idempotency(given: str | None, key: Key, verdict: Verdict) -> Idempotency | None:
+    """What is sent along for a write that is to be done once; a read may be done as often as one likes.
+
+    Raises BadRequest, also for statements that commit by themselves.
+    """
+    if given is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(given):
+        raise BadRequest("Idempotency-Key must be 1 to 255 printable ASCII characters", rule="idempotency_key")
+    if verdict.effect == "read":
+        return None
+    if verdict.effect != "write":
+        raise BadRequest(
+            f"{verdict.kind} may commit by itself, so it can't have an Idempotency-Key", rule="idempotency_key"
+        )
+    return Idempotency(given, key.name)
+
+
+def _forwarded(
+    message: EndpointRequest, verdict: Verdict, asked: str | None, idempotency: Idempotency | None
+) -> ProxyRequest:
     role = verdict.role
     return ProxyRequest(
         query=message.query,
@@ -190,4 +235,6 @@ def _forwarded(message: EndpointRequest, verdict: Verdict, asked: str | None) ->
         max_rows=role.max_rows,
         max_bytes=role.max_result_bytes,
         max_affected_rows=role.max_affected_rows,
+        statements=message.statements,
+        idempotency=idempotency,
     )

@@ -45,8 +45,13 @@ class Reply(msgspec.Struct, frozen=True):
 class Upstream(Protocol):
     """What the gatekeeper forwards to; a test hands in another."""
 
-    def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
-        """Sends a judged request. Raises GatekeeperError."""
+    def post(
+        self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool, is_keyed: bool = False
+    ) -> Reply:
+        """Sends a judged request; one that is a read or has an idempotency key may be sent again.
+
+        Raises GatekeeperError.
+        """
         ...
 
     def get_each(self, path: str) -> list[bytes]:
@@ -72,7 +77,9 @@ class Proxies:
         self._most_in_flight = settings.connections_per_proxy
         self._lock = threading.Lock()
 
-    def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
+    def post(
+        self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool, is_keyed: bool = False
+    ) -> Reply:
         """Sends a judged request to the least busy proxy, and to another where that is safe. Raises GatekeeperError.
 
         All of them once; then again, for a while, those that were only too busy to take the connection.
@@ -83,13 +90,15 @@ class Proxies:
         )
         deadline = time.monotonic() + timeout_ms / 1000 + _GRACE_S
         patience = min(deadline, time.monotonic() + _PATIENCE_S)
+        in_doubt = False  # a proxy may have executed it
         tried: list[_Proxy] = []
         while True:
             proxy = self._take(tried)
             try:
                 return self._send(proxy, start, body, deadline)
             except (NotConnected, Lost, TimeoutError) as error:
-                failure = _failure(error, is_read=is_read)
+                failure = failure_of(error, is_read=is_read, is_keyed=is_keyed)
+                in_doubt = in_doubt or failure.outcome == "unknown"
                 log.warning("proxy_failed", request_id=request_id, proxy=proxy.url, reason=type(error).__name__)
                 proxy.left_out_until = time.monotonic() + _LEFT_OUT_S
                 if isinstance(error, TooBusy) and time.monotonic() < patience:
@@ -97,6 +106,7 @@ class Proxies:
                     continue
                 tried.append(proxy)
                 if not failure.retryable or len(tried) == len(self._proxies) or time.monotonic() >= deadline:
+                    failure.outcome = "unknown" if in_doubt else failure.outcome
                     raise failure from None
 
     def get_each(self, path: str) -> list[bytes]:
@@ -212,11 +222,11 @@ def _presenting(tls: Tls) -> ssl.SSLContext:
             time.sleep(0.02)
 
 
-def _failure(error: Exception, *, is_read: bool) -> GatekeeperError:
+def failure_of(error: Exception, *, is_read: bool, is_keyed: bool) -> GatekeeperError:
     """What a failed exchange means. Only where no connection stood yet is it sure that nothing was executed."""
     outcome: Outcome = "rolled_back" if is_read else "unknown"
     if isinstance(error, NotConnected):
         return Unavailable("no proxy can be reached", rule="no_proxy")
     if isinstance(error, TimeoutError):
-        return DeadlineExceeded("the proxy did not answer in time", outcome=outcome)
-    return UpstreamFailed("the proxy was lost before it answered", outcome=outcome, retryable=is_read)
+        return DeadlineExceeded("the proxy did not answer in time", outcome=outcome, retryable=is_keyed)
+    return UpstreamFailed("the proxy was lost before it answered", outcome=outcome, retryable=is_read or is_keyed)

@@ -2,20 +2,23 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pymysql
 import structlog
 
 from contract.errors import DeadlineExceeded, GatekeeperError, InternalError, Problem, Unavailable
-from contract.messages import Answer, ProxyRequest
+from contract.messages import Answer, ProxyRequest, StatementResult
 from contract.web import NDJSON
 from proxy import metrics, results
 from proxy.calls import call
 from proxy.connection import Connection, Rows
 from proxy.failures import ConnectionLost, translated
-from proxy.router import Done, Router
+from proxy.ledger import Claim, Known
+from proxy.router import Lease, Router
+from proxy.transaction import Bounds, transact, transact_once
 
 log = structlog.get_logger()
 
@@ -69,52 +72,118 @@ class Share:
         self._taken = self._used = 0
 
 
-def collected(router: Router, request: ProxyRequest, request_id: str, max_bytes: int, memory: Memory) -> Answer:
+class Found(msgspec.Struct, frozen=True):
+    """A request's answer. `replayed`: it is the one that the first request with the key got."""
+
+    answer: Answer
+    replayed: bool = False
+
+
+def collected(
+    router: Router,
+    request: ProxyRequest,
+    request_id: str,
+    max_bytes: int,
+    memory: Memory,
+    *,
+    claim: Claim | None = None,
+) -> Found:
     """Runs the request and gives its whole answer. Raises GatekeeperError."""
     started = time.perf_counter()
     share = Share(memory)
-    max_bytes = min(max_bytes, request.max_bytes or max_bytes)
-
-    def work(connection: Connection, sql: str) -> Rows:
-        share.give_back()  # what an attempt took that failed
-        return _run(connection, sql, request, max_bytes, share)
-
+    running = _Running(request, request_id, min(max_bytes, request.max_bytes or max_bytes), share, claim)
     try:
         with router.admitted():
-            rows, done = router.run(request, work)
-            done.lease.release()
+            found, lease = router.run(request, running.work)
+            lease.release()
     finally:
         share.give_back()
-    answer = Answer(
-        request_id=request_id,
-        node=done.lease.node.name,
-        implementation=request.implementation,
-        attempts=done.attempts,
-        elapsed_ms=_milliseconds_since(started),
-        columns=rows.columns,
-        rows=rows.rows,
-        affected_rows=rows.affected_rows,
-        last_insert_id=rows.last_insert_id,
-        truncated=rows.truncated,
-    )
-    _record(request, done, request_id, answer.elapsed_ms, row_count=len(rows.rows))
-    return answer
+    elapsed_ms = _milliseconds_since(started)
+    answer = found.answer
+    row_count = len(answer.rows) if answer.results is msgspec.UNSET else sum(len(each.rows) for each in answer.results)
+    _record(request, lease, request_id, elapsed_ms, row_count=row_count, replayed=found.replayed)
+    if found.replayed:
+        return msgspec.structs.replace(found, answer=msgspec.structs.replace(answer, request_id=request_id))
+    return msgspec.structs.replace(found, answer=msgspec.structs.replace(answer, elapsed_ms=elapsed_ms))
 
 
-def _run(connection: Connection, sql: str, request: ProxyRequest, max_bytes: int, share: Share) -> Rows:
-    """Runs the statement as its effect asks for, and collects what it gives."""
-    if request.effect == "read":
-        return connection.query(sql, request.max_rows, max_bytes, grow=share.grow)
-    if request.effect == "call":
-        called_bytes = min(max_bytes, _MOST_CALLED_BYTES)
-        share.grow(called_bytes)
-        return call(connection, sql, request.max_rows, called_bytes, request.max_affected_rows)
-    returned_bytes = min(max_bytes, _MOST_RETURNED_BYTES)
-    if request.effect == "schema":
-        return connection.define(sql, request.max_rows, returned_bytes)
-    if request.max_affected_rows is not None:
-        return connection.write(sql, request.max_rows, returned_bytes, request.max_affected_rows)
-    return connection.query(sql, request.max_rows, returned_bytes, to_the_end=True)
+class _Running:
+    """A request that is being run, as its effect and its form ask for."""
+
+    def __init__(
+        self, request: ProxyRequest, request_id: str, max_bytes: int, share: Share, claim: Claim | None
+    ) -> None:
+        self._request, self._request_id = request, request_id
+        self._max_bytes = max_bytes
+        self._share = share
+        self._claim = claim
+        self._started = time.perf_counter()
+
+    def work(self, lease: Lease, statements: Sequence[str]) -> Found:
+        """One attempt."""
+        self._share.give_back()  # what an attempt took that failed
+        connection = lease.connection
+        if self._claim:
+            return self._once(lease, self._claim, statements)
+        if self._request.statements is not None or self._is_bounded_write():
+            return Found(self._answer(lease, transact(connection, statements, self._bounds(lease))))
+        return Found(self._answer(lease, [self._alone(connection, statements[0])]))
+
+    def _once(self, lease: Lease, claim: Claim, statements: Sequence[str]) -> Found:
+        answers: list[Answer] = []
+
+        def keeping(results: list[Rows]) -> str:
+            answers.append(self._answer(lease, results))
+            return claim.keeping(answers[0])
+
+        try:
+            transact_once(lease.connection, claim, statements, self._bounds(lease), keeping)
+        except Known as known:
+            return Found(known.answer, replayed=True)
+        return Found(answers[0])
+
+    def _is_bounded_write(self) -> bool:
+        return self._request.effect == "write" and self._request.max_affected_rows is not None
+
+    def _bounds(self, lease: Lease) -> Bounds:
+        """A write alone takes no shared memory for the little that it returns: it must not fail for want of it."""
+        request, alone = self._request, self._request.statements is None
+        max_bytes = min(self._max_bytes, _MOST_RETURNED_BYTES) if alone else self._max_bytes
+        grow = (lambda _size: None) if alone else self._share.grow
+        return Bounds(request.max_rows, max_bytes, request.max_affected_rows, lease.deadline, grow)
+
+    def _alone(self, connection: Connection, sql: str) -> Rows:
+        request = self._request
+        if request.effect == "read":
+            return connection.query(sql, request.max_rows, self._max_bytes, grow=self._share.grow)
+        if request.effect == "call":
+            called_bytes = min(self._max_bytes, _MOST_CALLED_BYTES)
+            self._share.grow(called_bytes)
+            return call(connection, sql, request.max_rows, called_bytes, request.max_affected_rows)
+        returned_bytes = min(self._max_bytes, _MOST_RETURNED_BYTES)
+        if request.effect == "schema":
+            return connection.define(sql, request.max_rows, returned_bytes)
+        return connection.query(sql, request.max_rows, returned_bytes, to_the_end=True)
+
+    def _answer(self, lease: Lease, results: Sequence[Rows]) -> Answer:
+        last, several = results[-1], self._request.statements is not None
+        return Answer(
+            request_id=self._request_id,
+            node=lease.node.name,
+            implementation=self._request.implementation,
+            attempts=lease.attempt,
+            elapsed_ms=_milliseconds_since(self._started),
+            columns=[] if several else last.columns,
+            rows=[] if several else last.rows,
+            affected_rows=sum(each.affected_rows for each in results),
+            last_insert_id=last.last_insert_id,
+            truncated=any(each.truncated for each in results),
+            results=[_result(each) for each in results] if several else msgspec.UNSET,
+        )
+
+
+def _result(rows: Rows) -> StatementResult:
+    return StatementResult(rows.columns, rows.rows, rows.affected_rows, rows.last_insert_id, rows.truncated)
 
 
 class Streamed:
@@ -129,11 +198,11 @@ class Streamed:
         self._open = True
         router.admit()
         try:
-            self._answering, self._done = router.run(request, lambda connection, sql: connection.start(sql))
+            self._answering, self._lease = router.run(request, lambda lease, sql: lease.connection.start(sql[0]))
         except BaseException:
             router.leave()
             raise
-        self.node = self._done.lease.node.name
+        self.node = self._lease.node.name
         self._row_count = 0
         self._truncated = False
         self._problem: Problem | None = None
@@ -155,12 +224,12 @@ class Streamed:
         if not self._open:
             return
         self._open = False
-        self._done.lease.release()
+        self._lease.release()
         self._router.leave()
         elapsed_ms = _milliseconds_since(self._started)
         _record(
             self._request,
-            self._done,
+            self._lease,
             self._request_id,
             elapsed_ms,
             row_count=self._row_count,
@@ -185,19 +254,19 @@ class Streamed:
 
     def _failed(self, error: Exception) -> GatekeeperError:
         """The error of a stream that broke off: it can't be tried again, since rows have been sent."""
-        self._done.lease.connection.close()
+        self._lease.connection.close()
         if isinstance(error, GatekeeperError):
             return error
         if isinstance(error, UnicodeDecodeError):
             return InternalError("a value can't be decoded", outcome="rolled_back")
         failure = translated(None, error, "read")
         if isinstance(failure, ConnectionLost):
-            self._done.lease.node.failed(str(failure))
+            self._lease.node.failed(str(failure))
         return failure if isinstance(failure, GatekeeperError) else failure.final("read")
 
     def _head(self) -> results.StreamHead:
         return results.StreamHead(
-            self._request_id, self.node, self._request.implementation, self._done.attempts, self._answering.columns
+            self._request_id, self.node, self._request.implementation, self._lease.attempt, self._answering.columns
         )
 
     def _tail(self) -> results.StreamTail | Problem:
@@ -214,16 +283,17 @@ class Streamed:
 
 def _record(
     request: ProxyRequest,
-    done: Done,
+    lease: Lease,
     request_id: str,
     elapsed_ms: float,
     *,
     row_count: int,
     problem: Problem | None = None,
+    replayed: bool = False,
 ) -> None:
-    node = done.lease.node.name
+    node = lease.node.name
     if problem is None:
-        metrics.answered(request.implementation, node, elapsed_ms, done.attempts)
+        metrics.answered(request.implementation, node, elapsed_ms, lease.attempt)
     else:
         metrics.failed(problem.code)
     log.info(
@@ -232,9 +302,10 @@ def _record(
         node=node,
         implementation=request.implementation,
         effect=request.effect,
-        attempts=done.attempts,
+        attempts=lease.attempt,
         rows=row_count,
         ms=elapsed_ms,
+        **({"replayed": True} if replayed else {}),
     )
 
 

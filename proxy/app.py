@@ -15,6 +15,7 @@ from proxy.endpoint import ACCEPTED_ROLES, Endpoint
 from proxy.inventory import Inventory
 from proxy.router import Router
 from proxy.settings import Settings, accounts_of
+from proxy.sweeping import Sweeper
 from proxy.tunnels import opener
 
 
@@ -37,10 +38,13 @@ def create_app(config: Settings | None = None) -> Flask:
     _add_endpoint(app, endpoint)
     _add_state(app, cluster, inventory, config)
     app.extensions["cluster"] = cluster
+    sweeper = app.extensions["sweeper"] = Sweeper(cluster)
     cluster.start()
+    sweeper.start()
     # A worker that takes over from another should answer from its first request on.
     cluster.wait(config.connect_timeout_ms / 1000)
     atexit.register(cluster.stop)
+    atexit.register(sweeper.stop)
     if config.metrics_listen:
         metrics.serve(config.metrics_listen, lambda: [node.status() for node in cluster.nodes])
     return app

@@ -230,21 +230,18 @@ class Connection:
         """
         return self.start(sql).collect(max_rows, max_bytes, to_the_end=to_the_end, grow=grow)
 
-    def write(self, sql: str, max_rows: int, max_bytes: int, max_affected_rows: int) -> Rows:
-        """Runs a write that may change so many rows; one that changes more is rolled back. Raises Forbidden then."""
-        self.query("START TRANSACTION", 1, 1)
-        rows = self.query(sql, max_rows, max_bytes, to_the_end=True)
-        # With RETURNING the server does not count: the rows that come back are those that were changed.
-        changed = rows.affected_rows if not rows.columns else rows.returned_rows
-        if changed > max_affected_rows:
-            self.query("ROLLBACK", 1, 1)
-            raise Forbidden(
-                f"the statement changes more than {max_affected_rows} rows; it was rolled back",
-                rule="max_affected_rows",
-                outcome="rolled_back",
-            )
-        self.query("COMMIT", 1, 1)
-        return rows
+    def send_all(self, *statements: str) -> list[int | pymysql.MySQLError]:
+        """Runs statements that give no rows, sent in one write: each one's affected rows, or the server's error.
+
+        Each is run whatever became of those before it. Raises pymysql.MySQLError where the connection is lost.
+        """
+        self._driver._write_bytes(b"".join(_packet(COMMAND.COM_QUERY, text.encode()) for text in statements))
+        self._read_settings()
+        return [self._affected() for _ in statements]
+
+    def hurry(self, timeout_s: float) -> None:
+        """Waits for so long at most for each of the next answers; the server keeps the limit that it has."""
+        self._driver._read_timeout = timeout_s + _GRACE_S
 
     def define(self, sql: str, max_rows: int, max_bytes: int) -> Rows:
         """Runs DDL, which commits by itself. Raises Forbidden for what leaves a transaction open: that changed rows.
@@ -263,14 +260,27 @@ class Connection:
 
     def _start_pipelined(self, sql: str) -> "Answering":
         self._driver._write_bytes(_packet(COMMAND.COM_QUERY, sql.encode()))
+        self._read_settings()
+        self._driver._next_seq_id = 1
+        self._driver._read_query_result(unbuffered=True)
+        return Answering(self._driver)
+
+    def _affected(self) -> int | pymysql.MySQLError:
+        self._driver._next_seq_id = 1
+        try:
+            return int(self._driver._read_query_result(unbuffered=False))
+        except pymysql.MySQLError as error:
+            if self._driver._sock is None:
+                raise
+            return error
+
+    def _read_settings(self) -> None:
+        """Reads the replies to what was sent ahead of a statement, which must not run in a session that it left."""
         try:
             self._read_replies()
         except pymysql.MySQLError as error:
             self.close()
             raise pymysql.OperationalError(2013, f"the session could not be set: {error.args[-1]}") from None
-        self._driver._next_seq_id = 1
-        self._driver._read_query_result(unbuffered=True)
-        return Answering(self._driver)
 
     def _read_replies(self) -> None:
         while self._unread:

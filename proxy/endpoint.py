@@ -6,11 +6,12 @@ import msgspec
 import structlog
 
 from contract import plain, web
-from contract.errors import GatekeeperError
+from contract.errors import GatekeeperError, NotAcceptable
 from contract.implementations import canonical
 from contract.messages import ProxyRequest, decode
 from proxy import metrics, results
 from proxy.answering import Memory, Streamed, collected
+from proxy.ledger import claim_of
 from proxy.router import Router
 from proxy.settings import Settings
 
@@ -26,6 +27,7 @@ class Endpoint:
         self._router = router
         self._memory = Memory(settings.max_collected_bytes)
         self._max_bytes = settings.max_answer_bytes
+        self._keep_s = settings.idempotency_keep_s
         self._asks_for_roles = settings.tls is not None
 
     def answer_plain(self, request: plain.Request) -> plain.Answer:
@@ -38,6 +40,8 @@ class Endpoint:
         """Answers a request. Raises GatekeeperError."""
         message = msgspec.structs.replace(message, implementation=canonical(message.implementation))
         try:
+            if message.statements is not None and media_type != plain.JSON:
+                raise NotAcceptable("`statements` are answered as application/json")
             if media_type == plain.JSON or message.effect != "read":
                 return self._whole(message, media_type, request_id)
             streamed = Streamed(self._router, message, request_id)
@@ -49,9 +53,14 @@ class Endpoint:
         return plain.Answer(200, headers, streamed.lines(media_type), close=streamed.close)
 
     def _whole(self, message: ProxyRequest, media_type: str, request_id: str) -> plain.Answer:
-        found = collected(self._router, message, request_id, self._max_bytes, self._memory)
-        body = msgspec.json.encode(found) if media_type == plain.JSON else results.rendered(found, media_type)
-        return plain.Answer(200, _headers(media_type, found.node, request_id), body)
+        claim = claim_of(message, self._keep_s)
+        found = collected(self._router, message, request_id, self._max_bytes, self._memory, claim=claim)
+        answer = found.answer
+        body = msgspec.json.encode(answer) if media_type == plain.JSON else results.rendered(answer, media_type)
+        headers = _headers(media_type, answer.node, request_id)
+        if found.replayed:
+            headers[web.REPLAYED_HEADER] = "true"
+        return plain.Answer(200, headers, body)
 
 
 def _headers(media_type: str, node: str, request_id: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from contract.errors import DatabaseRefused, DeadlineExceeded, GatekeeperError, 
 from contract.messages import Runnable
 from proxy.calls import NotUndone
 from proxy.engines import ENGINES, Engine, ErrorClass, error_class
+from proxy.ledger import Undecided
+from proxy.transaction import Uncommitted
 
 _GONE_BEFORE_SENDING = 2006  # CR_SERVER_GONE_ERROR: the driver raises it when writing to the socket fails
 # Errors of the client's side of the protocol (MySQL 9 source, include/errmsg.h): the connection is of no more use.
@@ -23,7 +25,7 @@ _ACCOUNT = re.compile(r"(?:for |to )?user '[^']*'@'[^']*'")
 class NotSent(Exception):
     """Nothing of the statement has reached the server."""
 
-    def again(self, _effect: Runnable) -> bool:
+    def again(self, *, keyed: bool) -> bool:  # noqa: ARG002 (as the others)
         """Another node may be tried, for any statement."""
         return True
 
@@ -39,7 +41,7 @@ class TemporaryFailure(Exception):
         super().__init__(refusal.detail)
         self._refusal = refusal
 
-    def again(self, _effect: Runnable) -> bool:
+    def again(self, *, keyed: bool) -> bool:  # noqa: ARG002 (as the others)
         """It may be run again, for any statement."""
         return True
 
@@ -49,20 +51,26 @@ class TemporaryFailure(Exception):
 
 
 class ConnectionLost(Exception):
-    """The connection ended before the answer did."""
+    """The connection ended before the answer did. `harmless`: whatever was sent is known to have no effect."""
 
-    def again(self, effect: Runnable) -> bool:
-        """Only a read may be run again: a write may have taken effect."""
-        return effect == "read"
+    def __init__(self, reason: str, *, harmless: bool) -> None:
+        super().__init__(reason)
+        self.harmless = harmless
 
-    def final(self, effect: Runnable) -> GatekeeperError:
+    def again(self, *, keyed: bool) -> bool:
+        """Not what may have taken effect, unless its key tells whether it has (proxy/ledger.py)."""
+        return self.harmless or keyed
+
+    def final(self, _effect: Runnable) -> GatekeeperError:
         """What the caller is told when nothing more is tried."""
         return UpstreamFailed(
-            "the node was lost before it answered", outcome=_lost_outcome(effect), retryable=effect == "read"
+            "the node was lost before it answered",
+            outcome="rolled_back" if self.harmless else "unknown",
+            retryable=self.harmless,
         )
 
 
-Failure = NotSent | TemporaryFailure | ConnectionLost
+Failure = NotSent | TemporaryFailure | ConnectionLost | Undecided
 
 
 def translated(engine: Engine | None, error: Exception, effect: Runnable) -> Failure | GatekeeperError:
@@ -71,22 +79,23 @@ def translated(engine: Engine | None, error: Exception, effect: Runnable) -> Fai
     NotSent, TemporaryFailure or ConnectionLost, which may be tried again, or a GatekeeperError, which is final.
     """
     errno = error.args[0] if error.args and isinstance(error, pymysql.MySQLError) else None
+    harmless = effect == "read" or isinstance(error, Uncommitted)
     if errno == _GONE_BEFORE_SENDING:
         return NotSent("the connection was closed before the statement was sent")
     if not isinstance(errno, int) or errno < 1000 or errno in _CLIENT_ERRORS:
         if "timed out" in str(error):
-            return DeadlineExceeded("the statement did not end in time", outcome=_lost_outcome(effect))
-        return ConnectionLost("the connection was lost")
+            return DeadlineExceeded("the statement did not end in time", outcome=_lost_outcome(harmless=harmless))
+        return ConnectionLost("the connection was lost", harmless=harmless)
+    if error_class(engine or ENGINES["standalone"], errno, str(error.args[-1])) == "lost":
+        return ConnectionLost(f"the server ended the connection with error {errno}", harmless=harmless)
     return _refusal(engine or ENGINES["standalone"], error, errno, effect)
 
 
-def _refusal(engine: Engine, error: Exception, errno: int, effect: Runnable) -> Failure | GatekeeperError:
+def _refusal(engine: Engine, error: Exception, errno: int, effect: Runnable) -> TemporaryFailure | GatekeeperError:
     kind = error_class(engine, errno, str(error.args[-1]))
     outcome = _refused_outcome(kind, error, errno, effect)
     if kind == "timeout":
         return DeadlineExceeded("the statement was ended at its time limit", outcome=outcome, mysql_errno=errno)
-    if kind == "lost":
-        return ConnectionLost(f"the server ended the connection with error {errno}")
     passes = kind == "temporary" and outcome == "rolled_back"
     refusal = DatabaseRefused(
         _ACCOUNT.sub("for this account", str(error.args[-1])),
@@ -104,5 +113,5 @@ def _refused_outcome(kind: ErrorClass, error: Exception, errno: int, effect: Run
     return "unknown" if in_part or isinstance(error, NotUndone) else "rolled_back"
 
 
-def _lost_outcome(effect: Runnable) -> Outcome:
-    return "rolled_back" if effect == "read" else "unknown"
+def _lost_outcome(*, harmless: bool) -> Outcome:
+    return "rolled_back" if harmless else "unknown"

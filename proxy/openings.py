@@ -42,12 +42,17 @@ _QUERY = re.compile(r"(?<![A-Za-z_$\u0080-\U0010ffff])(?:SELECT|VALUES)(?![A-Za-
 
 def check(sql: str, effect: Runnable) -> None:
     """Raises Forbidden (rule opening) for a statement that begins as none of its effect does."""
-    before = _BEFORE.match(sql)
-    word = _WORD.match(sql, before.end() if before else 0)
-    if word is None or word[0].upper() not in _OPENINGS[effect]:
+    if first_word(sql) not in _OPENINGS[effect]:
         raise Forbidden(f"a statement of the effect {effect} does not begin like this", rule="opening")
     if effect == "schema":
         _check_definition(sql)
+
+
+def first_word(sql: str) -> str:
+    """The word that the statement begins with, in capitals; empty where it begins with none."""
+    before = _BEFORE.match(sql)
+    word = _WORD.match(sql, before.end() if before else 0)
+    return word[0].upper() if word else ""
 
 
 def _check_definition(sql: str) -> None:

@@ -4,10 +4,15 @@ What happens after a failure depends on what is known of the statement's effect:
 
     the connection could not be had, or the statement not be sent     not executed    another node, any statement
     the engine calls the error temporary (proxy/engines.py)           rolled back     again, after a pause
-    the connection was lost before the answer                         unknown         another node, reads only, once
+    the connection was lost before COMMIT was sent                    rolled back     another node, once
+    the connection was lost before the answer                         unknown         another node, once: reads, and
+                                                                                      writes with a key
     a time limit                                                      rolled back or unknown      no more tries
     a call whose procedure committed (proxy/calls.py), DDL in part    unknown         no more tries
     any other error of the database                                   rolled back     no more tries
+
+A write with a key is tried again after an unknown outcome: each attempt begins with the ledger (proxy/ledger.py). Where
+that attempt does not tell either, the outcome stays unknown, whatever became of the attempt itself.
 """
 
 import random
@@ -28,6 +33,7 @@ from proxy import openings, strategies
 from proxy.cluster import Cluster
 from proxy.connection import Connection
 from proxy.failures import ConnectionLost, Failure, NotSent, TemporaryFailure, translated
+from proxy.ledger import Undecided
 from proxy.node import UNREACHABLE, Node, describe
 from proxy.placeholders import bind
 from proxy.pool import PoolExhausted
@@ -36,6 +42,8 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 _MOST_ATTEMPTS = 10
+# NDB does not wait for a key's first request for longer than 1.2 s at a time: it is asked again until the deadline.
+_MOST_KEYED_ATTEMPTS = 200
 # A statement that makes a server crash must not be carried from node to node. One that was never answered before waits
 # until the others have agreed that the first node is gone (deploy/engines/galera.py, evs.suspect_timeout): two that die
 # at the same moment could take the majority with them.
@@ -52,22 +60,54 @@ Result = TypeVar("Result")
 
 
 class Lease(msgspec.Struct):
-    """A node's connection while a request has it."""
+    """A node's connection while a request has it, for its attempt of that number. `deadline`: monotonic clock."""
 
     node: Node
     effect: Runnable
     connection: Connection
+    deadline: float
+    attempt: int = 1
 
     def release(self) -> None:
         """Gives the connection back; a broken one is closed."""
         self.node.pools[self.effect].release(self.connection)
 
 
-class Done(msgspec.Struct, frozen=True):
-    """Where a request was answered, and at which attempt."""
+class Course:
+    """How the attempts at a request have gone so far."""
 
-    lease: Lease
-    attempts: int
+    def __init__(self, request: ProxyRequest, deadline: float) -> None:
+        self.deadline = deadline
+        self.tried: set[str] = set()
+        self.attempt = 1
+        self._effect = request.effect
+        self._keyed = request.idempotency is not None
+        self._losses = 0
+        self._in_doubt = False  # an attempt may have taken effect
+
+    def failed(self, node: str, failure: Failure, *, answered: bool) -> None:
+        """Waits as long as the next attempt should. Raises the error that is final when there is to be none."""
+        log.info("attempt_failed", node=node, attempt=self.attempt, reason=str(failure))
+        error = failure.final(self._effect)
+        lost = isinstance(failure, ConnectionLost)
+        self._losses += lost
+        self._in_doubt = self._in_doubt or error.outcome == "unknown"
+        most = _MOST_KEYED_ATTEMPTS if self._keyed else _MOST_ATTEMPTS
+        if not failure.again(keyed=self._keyed) or self.attempt == most or self._losses > _MOST_LOSSES:
+            raise error
+        self.tried.add(node)
+        if lost and not answered:
+            _wait(_REGROUP_S, self.deadline, error)
+        _pause(failure, self.attempt, self.deadline, error)
+        self.attempt += 1
+
+    def told(self, error: GatekeeperError) -> GatekeeperError:
+        """The error as the caller is to get it: with a key it may ask again where nothing is known."""
+        if self._in_doubt:
+            error.outcome = "unknown"
+        if self._keyed and (self._in_doubt or isinstance(error, DeadlineExceeded)):
+            error.retryable = True
+        return error
 
 
 class Router:
@@ -97,39 +137,35 @@ class Router:
         """Gives a place back."""
         self._admission.release()
 
-    def run(self, request: ProxyRequest, work: Callable[[Connection, str], Result]) -> tuple[Result, Done]:
-        """Does `work` with a connection and the bound statement, again where that is safe.
+    def run(self, request: ProxyRequest, work: Callable[[Lease, Sequence[str]], Result]) -> tuple[Result, Lease]:
+        """Does `work` with a connection and the bound statements, again where that is safe.
 
         The caller releases the lease. Raises GatekeeperError.
         """
-        openings.check(request.query, request.effect)
-        sql = bind(request.query, request.params)
-        deadline = time.monotonic() + request.timeout_ms / 1000
-        tried: set[str] = set()
-        attempt, losses = 1, 0
-        while True:
-            node = self._choose(request, tried, deadline)
-            try:
-                result, lease = self._attempt(node, request, sql, work, deadline)
-                self._remember(request)
-                return result, Done(lease, attempt)
-            except (NotSent, TemporaryFailure, ConnectionLost) as failure:
-                log.info("attempt_failed", node=node.name, attempt=attempt, reason=str(failure))
-                error = failure.final(request.effect)
-                losses += isinstance(failure, ConnectionLost)
-                if not failure.again(request.effect) or attempt == _MOST_ATTEMPTS or losses > _MOST_LOSSES:
-                    raise error from None
-                tried.add(node.name)
-                if isinstance(failure, ConnectionLost) and hash(request.query) not in self._answered:
-                    _wait(_REGROUP_S, deadline, error)
-                _pause(failure, attempt, deadline, error)
-                attempt += 1
+        statements = request.all_statements()
+        for statement in statements:
+            openings.check(statement.query, request.effect)
+        bound = [bind(statement.query, statement.params) for statement in statements]
+        course = Course(request, time.monotonic() + request.timeout_ms / 1000)
+        known = hash(tuple(statement.query for statement in statements))
+        try:
+            while True:
+                node = self._choose(request, course.tried, course.deadline)
+                try:
+                    done = self._attempt(node, request, course, lambda lease: work(lease, bound))
+                except (NotSent, TemporaryFailure, ConnectionLost, Undecided) as failure:
+                    course.failed(node.name, failure, answered=known in self._answered)
+                else:
+                    self._remember(request, known)
+                    return done
+        except GatekeeperError as error:
+            raise course.told(error) from None
 
-    def _remember(self, request: ProxyRequest) -> None:
-        if request.effect == "read":
+    def _remember(self, request: ProxyRequest, known: int) -> None:
+        if request.effect == "read" or request.idempotency:
             if len(self._answered) >= _MOST_ANSWERED:
                 self._answered.clear()
-            self._answered.add(hash(request.query))
+            self._answered.add(known)
 
     def _choose(self, request: ProxyRequest, tried: set[str], deadline: float) -> Node:
         patience = min(deadline, time.monotonic() + _PATIENCE_S)
@@ -149,15 +185,19 @@ class Router:
         return nodes
 
     def _attempt(
-        self, node: Node, request: ProxyRequest, sql: str, work: Callable[[Connection, str], Result], deadline: float
+        self, node: Node, request: ProxyRequest, course: Course, work: Callable[[Lease], Result]
     ) -> tuple[Result, Lease]:
-        lease = _acquire(node, request, deadline)
+        lease = _acquire(node, request, course.deadline)
+        lease.attempt = course.attempt
         try:
-            result = work(lease.connection, sql)
+            result = work(lease)
         except (pymysql.MySQLError, OSError) as error:
             failure = translated(self._cluster.engine, error, request.effect)
             self._after(failure, lease)
             raise failure from None
+        except (GatekeeperError, Undecided):
+            lease.release()
+            raise
         except BaseException:
             lease.connection.close()
             lease.release()
@@ -190,7 +230,7 @@ def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
         if not _of_the_account(error):
             node.failed(describe(error))
         raise NotSent(describe(error)) from None
-    lease = Lease(node, request.effect, connection)
+    lease = Lease(node, request.effect, connection, deadline)
     left_ms = max(1, int((deadline - time.monotonic()) * 1000 + 0.999))
     try:
         # The full time while it is nearly full: the session's limit is then the one that it has already.

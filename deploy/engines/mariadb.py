@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from contract.messages import OWN_SCHEMA
+from deploy.engines import own_schema
 from deploy.engines.interface import Server
 
 SERVER_PROGRAM = "/usr/sbin/mariadbd"
@@ -99,19 +101,20 @@ def missing_accounts(text: str) -> Accounts | None:
 def account_statements(accounts: Accounts, schemas: Iterable[str]) -> list[str]:
     """The statements that create the accounts, or change their passwords, with rights on the schemas and no others.
 
-    A schema need not exist yet. Raises ValueError for a name that is not a plain one.
+    They make the system's own tables too, with the rights on them. A schema of the application need not exist yet.
+    Raises ValueError for a name that is not a plain one.
     """
     patterns = [grant_pattern(schema) for schema in schemas]
     members = msgspec.structs.asdict(accounts)
-    return [
-        statement
-        for name, grant in GRANTS.items()
-        for statement in _account(members[f"{name}_user"], members[f"{name}_password"], grant, patterns)
-    ]
+    statements = [*own_schema.table_statements("InnoDB")]
+    for name, grant in GRANTS.items():
+        user = f"'{members[f'{name}_user']}'@'{_HOST}'"
+        statements += _account(user, members[f"{name}_password"], grant, patterns)
+        statements += own_schema.grant_statements(name, user)
+    return statements
 
 
-def _account(user: str, password: str, grant: Grant, patterns: Iterable[str]) -> Iterator[str]:
-    name = f"'{user}'@'{_HOST}'"
+def _account(name: str, password: str, grant: Grant, patterns: Iterable[str]) -> Iterator[str]:
     # By its hash: Galera keeps statements in a file, for nodes that come back, and the server may log them.
     hashed = password_hash(password)
     limit = f"MAX_USER_CONNECTIONS {grant.connections}"
@@ -128,8 +131,10 @@ def password_hash(password: str) -> str:
 
 def grant_pattern(schema: str) -> str:
     """The schema's name as GRANT wants it: there `_` stands for any character unless it is escaped."""
-    if not _SCHEMA.fullmatch(schema):
-        raise ValueError(f"{schema!r} can't be a schema of the application: letters, digits, _, $ and - only")
+    if not _SCHEMA.fullmatch(schema) or schema.lower() == OWN_SCHEMA:
+        raise ValueError(
+            f"{schema!r} can't be a schema of the application: letters, digits, _, $ and - only, and not {OWN_SCHEMA!r}"
+        )
     return "`" + schema.replace("_", r"\_") + "`"
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from deploy.engines import own_schema
 from deploy.engines.mariadb import GRANTS, SERVER_OPTIONS, Accounts, grant_pattern
 
 MANAGEMENT_PORT: Final = 1186
@@ -136,14 +137,14 @@ def sql_options(*, memory: int, directory: str, tls: str, node: Node | None, man
 
 
 def account_statements(accounts: Accounts, schemas: Iterable[str], *, stored: bool) -> list[str]:
-    """What makes the application's accounts, or changes their passwords, with rights on the schemas.
+    """What makes the application's accounts, or changes their passwords, with rights on the schemas; and own tables.
 
     `stored`: kept in the cluster, so that every SQL node knows them at once (NDB_STORED_USER). Raises ValueError for
     a schema's name that is not a plain one.
     """
     members = msgspec.structs.asdict(accounts)
     patterns = [grant_pattern(schema) for schema in schemas]
-    statements: list[str] = []
+    statements = [*own_schema.table_statements("NDBCLUSTER" if stored else "InnoDB")]
     for name, grant in GRANTS.items():
         user = f"'{members[f'{name}_user']}'@'127.0.0.1'"
         by = f"IDENTIFIED BY '{members[f'{name}_password']}'"
@@ -152,6 +153,7 @@ def account_statements(accounts: Accounts, schemas: Iterable[str], *, stored: bo
             f"ALTER USER {user} {by} WITH MAX_USER_CONNECTIONS {grant.connections}",
             f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {user}",
             *(f"GRANT {grant.rights} ON {pattern}.* TO {user}" for pattern in patterns),
+            *own_schema.grant_statements(name, user),
             *([f"GRANT NDB_STORED_USER ON *.* TO {user}"] if stored else []),
         ]
     return statements

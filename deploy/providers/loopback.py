@@ -7,6 +7,7 @@ thrown away with the cluster: what is worth having must be loaded by the seed.
 import contextlib
 import secrets
 import shutil
+import tomllib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,9 +173,10 @@ def _create(settings: Settings, place: Place) -> Cluster:
 
 
 def _complete_accounts(settings: Settings, place: Place, cluster: Cluster) -> None:
-    """Make the accounts that a cluster of an earlier version lacks; the ones that it has keep their passwords."""
-    accounts = mariadb.missing_accounts(place.accounts.read_text())
-    if accounts is not None:
+    """Make the accounts and own tables that a cluster of an earlier version lacks; accounts keep their passwords."""
+    text = place.accounts.read_text()
+    accounts = mariadb.missing_accounts(text) or mariadb.Accounts(**tomllib.loads(text))
+    if text != mariadb.accounts_file(accounts) or not nodes.has_own_tables(cluster):
         nodes.execute(cluster, mariadb.account_statements(accounts, settings.schemas))
         state.write_private(place.accounts, mariadb.accounts_file(accounts))
 

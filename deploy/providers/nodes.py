@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from contract.messages import OWN_SCHEMA
 from deploy import processes
 from deploy.engines import engine as engine_of
+from deploy.engines import own_schema
 from deploy.engines.interface import Engine, Position, Server, most_advanced
 from deploy.processes import Process
 from deploy.providers import servers, sshd
@@ -45,6 +47,13 @@ def execute(cluster: Cluster, statements: Iterable[str]) -> None:
     with servers.connect(cluster.nodes[0]) as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+def has_own_tables(cluster: Cluster) -> bool:
+    """Whether no table of deploy/engines/own_schema.py is missing, by the first node's word."""
+    with servers.connect(cluster.nodes[0]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (OWN_SCHEMA,))
+        return {name for (name,) in cursor.fetchall()} >= {table.name for table in own_schema.TABLES}
 
 
 def start(cluster: Cluster, names: Sequence[str]) -> None:

@@ -14,6 +14,20 @@ _CONFIGURATION: Final = "/etc/nginx/nginx.conf"
 _CERTIFICATE: Final = Path("/etc/nginx/edge.pem")
 _KEY: Final = Path("/etc/nginx/edge.key")
 _UNIT: Final = "nginx.service"
+# A reload returns before the new workers serve: who asks at once may be shown the certificate that was replaced.
+_SERVED: Final = f"""
+for _ in {{1..100}}; do
+  python3 - {_CERTIFICATE} 2>/dev/null <<'END' && exit 0
+import ssl, sys
+served = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", 443), timeout=5))
+wanted = open(sys.argv[1]).read()
+end = "-----END CERTIFICATE-----"
+sys.exit(served != ssl.PEM_cert_to_DER_cert(wanted[: wanted.index(end)] + end))
+END
+  sleep 0.1
+done
+echo "nginx does not serve its new certificate" >&2; exit 1
+"""
 
 
 def install(host: Host, edge: Edge, material: Material) -> tuple[str, ...]:
@@ -28,7 +42,7 @@ def install(host: Host, edge: Edge, material: Material) -> tuple[str, ...]:
     if steps.service(host, _UNIT):
         return (*changed, "started")
     if changed:
-        host.sudo(f"nginx -q -t; systemctl reload {_UNIT}")
+        host.sudo(f"nginx -q -t; systemctl reload {_UNIT}; {_SERVED}")
     return changed
 
 

@@ -13,7 +13,7 @@ import msgspec
 from sqlglot import exp
 
 from contract.errors import Forbidden, StatementUnparsable
-from contract.messages import Effect
+from contract.messages import OWN_SCHEMA, Effect
 from gatekeeper.analysis import agreement, closed, ddl, limits, statement
 from gatekeeper.analysis.access import Access, Column, access
 from gatekeeper.analysis.functions import ALLOWED as ALLOWED_FUNCTIONS
@@ -21,6 +21,7 @@ from gatekeeper.analysis.functions import called
 from gatekeeper.analysis.json_paths import Name, path_placeholders
 from gatekeeper.analysis.json_paths import check as check_json_paths
 from gatekeeper.analysis.lexer import MAX_CHARACTERS, Token, lex
+from gatekeeper.analysis.names import loosely
 from gatekeeper.analysis.parse import parse, shorten
 from gatekeeper.analysis.scopes import ALL_COLUMNS, TableName
 from gatekeeper.analysis.statement import KINDS
@@ -103,6 +104,9 @@ def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], A
     whole = lex(text)
     paths = path_placeholders(whole) if "->" in text or "json_" in text.lower() else None
     found = _analysed(text, whole, schema, apart)
+    named = (*found.reads, *found.writes, *found.defines, *found.procedures)
+    if any(loosely(of) == OWN_SCHEMA for of, _ in named) or (schema is not None and loosely(schema) == OWN_SCHEMA):
+        raise Forbidden("the gateway's own tables are open to no statement", rule="own_schema")
     return msgspec.structs.replace(found, json_paths=paths) if paths else found
 
 

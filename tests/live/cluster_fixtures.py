@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from contract.inventory import Machine
+from contract.messages import OWN_SCHEMA
 from deploy.engines.interface import Server
 from deploy.engines.mariadb import Accounts, account_statements
 from deploy.providers import loopback
@@ -84,7 +85,8 @@ class LiveCluster:
     def open_to_the_accounts(self, schema: str) -> Iterator[None]:
         """Gives the application's accounts what the engine gives them on the schema, and takes it away again."""
         statements = account_statements(Accounts(**self.accounts), (schema,))
-        grants = [statement for statement in statements if statement.startswith("GRANT")]
+        own = f"`{OWN_SCHEMA}`."
+        grants = [statement for statement in statements if statement.startswith("GRANT") and own not in statement]
         self.run_all(grants)
         try:
             yield

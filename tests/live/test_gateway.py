@@ -68,7 +68,9 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "missing table": (post({"query": "SELECT 1 FROM rental.nosuch"}), 422, "database_refused", "nosuch"),
     "too few parameters": (post({**FILM, "params": []}), 400, "invalid_parameters", "1 placeholders"),
     "unbindable parameter": (post({**FILM, "params": [[1]]}), 400, "invalid_parameters", "can't be bound"),
-    "idempotency key": (post(FILM, **{"Idempotency-Key": "k"}), 400, "bad_request", "Idempotency-Key"),
+    "an empty idempotency key": (post(FILM, **{"Idempotency-Key": ""}), 400, "bad_request", "Idempotency-Key"),
+    "a long idempotency key": (post(FILM, **{"Idempotency-Key": "k" * 256}), 400, "bad_request", "Idempotency-Key"),
+    "a key of 10 KB": (post(FILM, **{"Idempotency-Key": "k" * 10_000}), 400, "bad_request", ""),
     "GET of a write": (
         {"method": "GET", "params": {"query": "DELETE FROM rental.film WHERE film_id = 0"}},
         400,

@@ -1,6 +1,6 @@
 """The memory that answers take together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +9,7 @@ import pytest
 
 from contract.errors import Unavailable
 from contract.messages import ProxyRequest, Runnable
-from proxy.answering import Memory, Share, collected
+from proxy.answering import Found, Memory, Share, collected
 from proxy.connection import Rows
 from proxy.router import Router
 
@@ -33,15 +33,16 @@ class FakeRouter:
     def admitted(self) -> Any:
         return nullcontext()
 
-    def run(self, _request: ProxyRequest, work: Callable[[Any, str], Rows]) -> tuple[Rows, Any]:
-        found = [work(FakeConnection(), "") for _ in range(self._attempts)]
-        lease = SimpleNamespace(node=SimpleNamespace(name="data1"), release=lambda: None)
-        return found[-1], SimpleNamespace(lease=lease, attempts=self._attempts)
+    def run(self, _request: ProxyRequest, work: Callable[[Any, Sequence[str]], Found]) -> tuple[Found, Any]:
+        lease = SimpleNamespace(node=SimpleNamespace(name="data1"), release=lambda: None, connection=FakeConnection())
+        for lease.attempt in range(1, self._attempts + 1):
+            found = work(lease, [""])
+        return found, lease
 
 
 def answer(memory: Memory, *, failures: int = 0, effect: Runnable = "read") -> Any:
     request = ProxyRequest(query="SELECT 1", implementation="direct_hit", effect=effect)
-    return collected(cast("Router", FakeRouter(failures)), request, "r1", 16 * MIB, memory)
+    return collected(cast("Router", FakeRouter(failures)), request, "r1", 16 * MIB, memory).answer
 
 
 def test_an_answers_share_begins_anew_with_each_attempt() -> None:

@@ -157,11 +157,16 @@ def test_a_password_reaches_the_server_as_the_hash_that_it_keeps() -> None:
 def test_accounts_get_rights_on_the_schemas_alone() -> None:
     accounts = mariadb.Accounts("gk_reader", "r", "gk_writer", "w", "gk_caller", "c", "gk_builder", "b")
     by = {password: f"IDENTIFIED BY PASSWORD '{mariadb.password_hash(password)}'" for password in "rwcb"}
-    assert mariadb.account_statements(accounts, ["film_shop"]) == [
+    schema, table, *statements = mariadb.account_statements(accounts, ["film_shop"])
+    assert schema == "CREATE DATABASE IF NOT EXISTS `gatekeeper` CHARACTER SET utf8mb4"
+    assert table.startswith("CREATE TABLE IF NOT EXISTS `gatekeeper`.`ledger` (")
+    assert table.endswith(") ENGINE=InnoDB")
+    assert statements == [
         f"CREATE OR REPLACE USER 'gk_reader'@'127.0.0.1' {by['r']} WITH MAX_USER_CONNECTIONS 80",
         r"GRANT SELECT ON `film\_shop`.* TO 'gk_reader'@'127.0.0.1'",
         f"CREATE OR REPLACE USER 'gk_writer'@'127.0.0.1' {by['w']} WITH MAX_USER_CONNECTIONS 70",
         r"GRANT SELECT, INSERT, UPDATE, DELETE ON `film\_shop`.* TO 'gk_writer'@'127.0.0.1'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`ledger` TO 'gk_writer'@'127.0.0.1'",
         f"CREATE OR REPLACE USER 'gk_caller'@'127.0.0.1' {by['c']} WITH MAX_USER_CONNECTIONS 20",
         r"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON `film\_shop`.* TO 'gk_caller'@'127.0.0.1'",
         f"CREATE OR REPLACE USER 'gk_builder'@'127.0.0.1' {by['b']} WITH MAX_USER_CONNECTIONS 10",
@@ -173,7 +178,7 @@ def test_the_accounts_leave_connections_for_the_administrator() -> None:
     assert sum(grant.connections for grant in mariadb.GRANTS.values()) <= mariadb.MAX_CONNECTIONS - 20
 
 
-@pytest.mark.parametrize("schema", ["", "a`b", "%", "a.b", "a" * 65, "a\n"])
+@pytest.mark.parametrize("schema", ["", "a`b", "%", "a.b", "a" * 65, "a\n", "Gatekeeper"])
 def test_a_schema_that_would_widen_a_grant_is_refused(schema: str) -> None:
     with pytest.raises(ValueError, match="can't be a schema"):
         mariadb.account_statements(mariadb.new_accounts(), [schema])

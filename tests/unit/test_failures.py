@@ -8,6 +8,7 @@ from contract.messages import Runnable
 from proxy.calls import NotUndone
 from proxy.engines import ENGINES
 from proxy.failures import ConnectionLost, NotSent, TemporaryFailure, translated
+from proxy.transaction import Uncommitted
 
 GALERA = ENGINES["galera"]
 
@@ -32,20 +33,30 @@ def test_each_error_of_the_driver_has_one_meaning(error: Exception, kind: type[E
     assert type(translated(GALERA, error, "write")) is kind
 
 
-@pytest.mark.parametrize(
-    ("effect", "again", "outcome"),
-    [
-        ("read", True, "rolled_back"),
-        ("write", False, "unknown"),
-        ("call", False, "unknown"),
-        ("schema", False, "unknown"),
-    ],
-)
-def test_only_a_read_is_tried_again_after_a_lost_connection(effect: Runnable, again: bool, outcome: str) -> None:
-    lost = ConnectionLost("lost")
-    assert lost.again(effect) is again
-    assert lost.final(effect).outcome == outcome
-    assert lost.final(effect).retryable is again
+@pytest.mark.parametrize(("effect", "harmless"), [("read", True), ("write", False), ("call", False), ("schema", False)])
+def test_after_a_lost_connection_only_a_read_or_what_has_a_key_is_tried_again(effect: Runnable, harmless: bool) -> None:
+    lost = translated(GALERA, pymysql.OperationalError(2013, "lost"), effect)
+    assert isinstance(lost, ConnectionLost)
+    assert lost.again(keyed=False) is harmless
+    assert lost.again(keyed=True)
+    assert lost.final(effect).outcome == ("rolled_back" if harmless else "unknown")
+    assert lost.final(effect).retryable is harmless
+
+
+@pytest.mark.parametrize("error", [pymysql.OperationalError(2013, "lost"), pymysql.OperationalError(1053, "shutdown")])
+def test_a_transaction_that_is_lost_before_its_commit_has_no_effect_and_may_be_tried_again(
+    error: pymysql.Error,
+) -> None:
+    lost = translated(GALERA, Uncommitted(*error.args), "write")
+    assert isinstance(lost, ConnectionLost)
+    assert lost.again(keyed=False)
+    assert lost.final("write").outcome == "rolled_back"
+
+
+def test_a_transaction_whose_time_ran_out_before_its_commit_has_no_effect() -> None:
+    late = translated(GALERA, Uncommitted(2013, "Lost connection (timed out)"), "write")
+    assert isinstance(late, DeadlineExceeded)
+    assert late.outcome == "rolled_back"
 
 
 # error, effect: what is known of its effect, and whether the proxy may try it again
@@ -74,7 +85,7 @@ def test_a_call_or_ddl_is_said_to_be_rolled_back_only_where_it_is(
 
 @pytest.mark.parametrize("effect", ["read", "write", "call", "schema"])
 def test_what_was_not_sent_may_always_be_tried_again(effect: Runnable) -> None:
-    assert NotSent("x").again(effect)
+    assert NotSent("x").again(keyed=False)
     assert NotSent("x").final(effect).outcome == "not_executed"
 
 

@@ -46,12 +46,16 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[ProxyRequest] = []
         self.arguments: dict[str, Any] = {}
+        self.is_keyed = False
         self.reply = Reply(200, {"Content-Type": "application/json", "X-Gatekeeper-Node": "data1"}, b'{"x":1}')
         self.error: GatekeeperError | None = None
 
-    def post(self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool) -> Reply:
+    def post(
+        self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool, is_keyed: bool = False
+    ) -> Reply:
         self.sent.append(msgspec.json.decode(body, type=ProxyRequest))
         self.arguments = {"request_id": request_id, "accept": accept, "timeout_ms": timeout_ms, "is_read": is_read}
+        self.is_keyed = is_keyed
         if self.error:
             raise self.error
         return self.reply
@@ -88,10 +92,9 @@ class Sender:
         self._client = client
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    def post(self, query: str, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
-        return self._client.post(
-            "/endpoint", json={"query": query, **members}, headers={**self._headers, **(headers or {})}
-        )
+    def post(self, query: str | None, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+        body = members if query is None else {"query": query, **members}
+        return self._client.post("/endpoint", json=body, headers={**self._headers, **(headers or {})})
 
     def get(self, path: str) -> TestResponse:
         return self._client.get(path, headers=self._headers)
