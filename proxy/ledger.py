@@ -19,7 +19,8 @@ from proxy.connection import Connection
 MOST_ANSWER_BYTES = 16_000
 
 _LEDGER = f"`{OWN_SCHEMA}`.`ledger`"
-_DUPLICATE_KEY = 1062
+# 1062; and 1022, which NDB says of an INSERT that selects its values (MySQL NDB Cluster 9.7.2, 2026-11-28).
+_DUPLICATE_KEY = frozenset({1022, 1062})
 # Of a write that was done, where the answer could not be put into its row.
 _NOT_KEPT = Answer("", "", "", 1, 0.0, [], [], 0, None, truncated=True)
 # Sent together with the INSERT, which does nothing unless it was heard: else the row could be committed alone.
@@ -89,7 +90,7 @@ def begin(connection: Connection, claim: Claim) -> None:
     begun, claimed = connection.send_all(_BEGIN, claim.insertion)
     for outcome in (begun, claimed):
         if isinstance(outcome, pymysql.MySQLError):
-            if outcome is claimed and outcome.args[0] == _DUPLICATE_KEY:
+            if outcome is claimed and outcome.args[0] in _DUPLICATE_KEY:
                 _recall(connection, claim)
             raise outcome
 

@@ -104,10 +104,15 @@ def analyse(text: str, schema: str | None, apart: "Callable[[str, str | None], A
     whole = lex(text)
     paths = path_placeholders(whole) if "->" in text or "json_" in text.lower() else None
     found = _analysed(text, whole, schema, apart)
+    _check_not_own(found, schema)
+    return msgspec.structs.replace(found, json_paths=paths) if paths else found
+
+
+def _check_not_own(found: Analysis, schema: str | None) -> None:
+    """Raises Forbidden for this system's own tables, and for their schema as the default one."""
     named = (*found.reads, *found.writes, *found.defines, *found.procedures)
     if any(loosely(of) == OWN_SCHEMA for of, _ in named) or (schema is not None and loosely(schema) == OWN_SCHEMA):
         raise Forbidden("the gateway's own tables are open to no statement", rule="own_schema")
-    return msgspec.structs.replace(found, json_paths=paths) if paths else found
 
 
 def _analysed(

@@ -48,7 +48,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "body not an object": (post([1]), 400, "bad_request", "Expected `object`"),
     "wrong type": (post({"query": 1}), 400, "bad_request", "$.query"),
     "unknown member": (post({**FILM, "sql": "x"}), 400, "bad_request", "unknown field `sql`"),
-    "no query": (post({}), 400, "bad_request", "required field `query`"),
+    "no query": (post({}), 400, "bad_request", "one of `query` and `statements`"),
     "unknown implementation": (
         post({**FILM, "implementation": "best"}),
         400,
@@ -70,7 +70,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "unbindable parameter": (post({**FILM, "params": [[1]]}), 400, "invalid_parameters", "can't be bound"),
     "an empty idempotency key": (post(FILM, **{"Idempotency-Key": ""}), 400, "bad_request", "Idempotency-Key"),
     "a long idempotency key": (post(FILM, **{"Idempotency-Key": "k" * 256}), 400, "bad_request", "Idempotency-Key"),
-    "a key of 10 KB": (post(FILM, **{"Idempotency-Key": "k" * 10_000}), 400, "bad_request", ""),
+    "an idempotency key of 10 KB": (post(FILM, **{"Idempotency-Key": "k" * 10_000}), 431, "too_large", ""),
     "GET of a write": (
         {"method": "GET", "params": {"query": "DELETE FROM rental.film WHERE film_id = 0"}},
         400,

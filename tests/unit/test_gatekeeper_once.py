@@ -106,6 +106,15 @@ def test_one_statement_that_may_not_run_keeps_all_from_running(
     assert upstream.sent == []
 
 
+def test_a_json_path_among_several_statements_is_bounded_by_its_own_parameters(
+    sender: Sender, upstream: Recorder
+) -> None:
+    extract = {"query": "SELECT JSON_EXTRACT(a, ?) FROM customers", "params": ["$" + "[0]" * 5000]}
+    response = sender.post(None, statements=[{"query": READ}, extract])
+    assert (response.status_code, response.get_json()["code"]) == (403, "forbidden")
+    assert upstream.sent == []
+
+
 def test_the_audit_log_has_each_statement_with_the_requests_verdict(settings: Settings, sender: Sender) -> None:
     post_all(sender, READ, DELETE)
     post_all(sender, DELETE, "SELECT a FROM secret.t")

@@ -129,8 +129,9 @@ def test_the_row_is_written_first_and_the_answer_and_the_commit_last() -> None:
     assert connection.ran == ["SET", "INSERT", "DELETE", "REPLACE", "UPDATE", "COMMIT"]
 
 
-def test_a_key_that_is_known_runs_nothing_and_gives_the_first_answer() -> None:
-    connection = FakeConnection(INSERT=DUPLICATE, SELECT=[(CLAIM.request, msgspec.json.encode(ANSWER))])
+@pytest.mark.parametrize("duplicate", [DUPLICATE, pymysql.OperationalError(1022, "Can't write; duplicate key")])
+def test_a_key_that_is_known_runs_nothing_and_gives_the_first_answer(duplicate: pymysql.Error) -> None:
+    connection = FakeConnection(INSERT=duplicate, SELECT=[(CLAIM.request, msgspec.json.encode(ANSWER))])
     with pytest.raises(Known) as known:
         once(connection, "DELETE FROM t")
     assert known.value.answer == ANSWER
