@@ -3,7 +3,7 @@
 A client sends nothing on a connection that has been idle for REUSED_WITHIN_S; a server closes none that has been idle
 for less than DRAINED_AFTER_S, and does so only while it ends. So no request is ever sent on a connection that is just
 being closed. The difference is for requests on their way, and for a process that has to wait for a processor.
-Clients are nginx (deploy/nginx.py) and the gatekeeper (gatekeeper/upstream.py), servers are contract/serving.py's.
+Clients are nginx (deploy/nginx.py) and the gatekeeper (contract/peers.py), servers are contract/serving.py's.
 """
 
 REUSED_WITHIN_S = 4.0

@@ -12,7 +12,8 @@ from contract.errors import BadRequest
 
 Effect = Literal["read", "write", "call", "schema", "session", "unknown"]
 # The effects that a proxy has an account for, with just the rights that the effect needs.
-Runnable = Literal["read", "write", "call", "schema"]
+# `queue` is what an orchestrator does to its own tables; no analysis gives it.
+Runnable = Literal["read", "write", "call", "schema", "queue"]
 
 MAX_BODY_BYTES = 1 << 20
 MAX_TIMEOUT_MS = 600_000

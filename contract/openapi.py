@@ -5,18 +5,30 @@ from typing import Any
 import msgspec
 
 from contract.errors import PROBLEM_MEDIA_TYPE, Problem, error_types
+from contract.later import Accepted, ListQuery, NewRequest, OneQuery, RequestList, RequestStatus
 from contract.messages import Answer, EndpointQuery, EndpointRequest, FleetAnswer
 
 VERSION = "0.1.0"
 
 _REF = "#/components/schemas/{name}"
+_MESSAGES = (
+    EndpointRequest,
+    EndpointQuery,
+    Answer,
+    Problem,
+    FleetAnswer,
+    NewRequest,
+    Accepted,
+    RequestStatus,
+    RequestList,
+    OneQuery,
+    ListQuery,
+)
 
 
 def document() -> dict[str, Any]:
     """The document (OpenAPI 3.1)."""
-    schemas = msgspec.json.schema_components(
-        [EndpointRequest, EndpointQuery, Answer, Problem, FleetAnswer], ref_template=_REF
-    )[1]
+    schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REF)[1]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -28,6 +40,8 @@ def document() -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": {
             "/endpoint": {"post": _post_endpoint(), "get": _get_endpoint(schemas["EndpointQuery"])},
+            "/new-requests": {"post": _post_new_request(), "get": _get_new_requests(schemas["ListQuery"])},
+            "/new-requests/{id}": _one_request(schemas["OneQuery"]),
             "/nodes": {
                 "get": _operation(
                     "What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401, 403, 429, 500, 503]
@@ -44,6 +58,7 @@ def document() -> dict[str, Any]:
     }
 
 
+_QUEUE_ERRORS = [400, 401, 403, 404, 429, 500, 502, 503, 504]
 _STATEMENT_ERRORS = [400, 401, 403, 406, 422, 429, 500, 502, 503, 504]
 
 
@@ -53,11 +68,37 @@ def _post_endpoint() -> dict[str, Any]:
 
 
 def _get_endpoint(query: dict[str, Any]) -> dict[str, Any]:
-    parameters = [
-        {"name": name, "in": "query", "required": name in query["required"], "schema": _without_null(schema)}
+    return {**_operation("Runs one read.", {"200": _answer()}, _STATEMENT_ERRORS), "parameters": _parameters(query)}
+
+
+def _post_new_request() -> dict[str, Any]:
+    errors = sorted({*_QUEUE_ERRORS, 409, 413, 415, 422})
+    operation = _operation("Keeps one statement, to run it later.", {"202": _json("Accepted")}, errors)
+    key = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
+    return {**operation, "requestBody": {"required": True, **_json("NewRequest")}, "parameters": [key]}
+
+
+def _get_new_requests(query: dict[str, Any]) -> dict[str, Any]:
+    operation = _operation("The key's own requests, the latest first.", {"200": _json("RequestList")}, _QUEUE_ERRORS)
+    return {**operation, "parameters": _parameters(query)}
+
+
+def _one_request(query: dict[str, Any]) -> dict[str, Any]:
+    looked = _operation("How a request is, and its result.", {"200": _json("RequestStatus")}, _QUEUE_ERRORS)
+    cancelled = _operation("Cancels a queued request.", {"200": _json("RequestStatus")}, sorted({*_QUEUE_ERRORS, 409}))
+    id_ = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
+    return {
+        "get": {**looked, "parameters": [id_, *_parameters(query)]},
+        "delete": {**cancelled, "parameters": [id_]},
+    }
+
+
+def _parameters(query: dict[str, Any]) -> list[dict[str, Any]]:
+    required = query.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
         for name, schema in query["properties"].items()
     ]
-    return {**_operation("Runs one read.", {"200": _answer()}, _STATEMENT_ERRORS), "parameters": parameters}
 
 
 def _answer() -> dict[str, Any]:

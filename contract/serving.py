@@ -135,11 +135,12 @@ class Worker(GeventWorker):
         return float(self.cfg.keepalive) if self.alive else DRAINED_AFTER_S
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begins to drain, on SIGTERM."""
+        """Begins to drain, on SIGTERM. The application is told, by its extension `leaving`, if it has one."""
         super().handle_exit(sig, frame)
-        gevent.spawn(self._shorten_waits)  # not within the signal's handler
+        gevent.spawn(self._leave)  # not within the signal's handler
 
-    def _shorten_waits(self) -> None:
+    def _leave(self) -> None:
+        getattr(self.wsgi, "extensions", {}).get("leaving", lambda: None)()
         for wait in tuple(self._waits):
             wait.limit(DRAINED_AFTER_S)
 

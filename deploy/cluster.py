@@ -41,12 +41,16 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Machines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many machines of each role. `standalone` is the single server that the cluster is compared with."""
+    """How many machines of each role. `standalone` is the single server that the cluster is compared with.
+
+    Without an orchestrator there are no requests for later.
+    """
 
     standalone: Group = Group(volume_gib=20)
     manager: Group = Group(volume_gib=20)
     data: Group = Group(count=3, volume_gib=20)
     proxy: Group = Group()
+    orchestrator: Group = Group()
     gatekeeper: Group = Group()
 
 
@@ -172,6 +176,7 @@ def _groups(machines: Machines) -> tuple[tuple[MachineRole, Group], ...]:
         ("manager", machines.manager),
         ("data", machines.data),
         ("proxy", machines.proxy),
+        ("orchestrator", machines.orchestrator),
         ("gatekeeper", machines.gatekeeper),
     )
 

@@ -1,7 +1,7 @@
 """`fab deploy`, whole: from a description to machines that answer queries. Every part looks first.
 
-The order is that of trust: machines and their host keys, then databases, then proxies, then gatekeepers. What was cut
-off is completed by the next run.
+The order is that of trust: machines and their host keys, then databases, then proxies, then orchestrators, then
+gatekeepers. What was cut off is completed by the next run.
 """
 
 import re
@@ -18,7 +18,7 @@ from deploy import firewall, release, steps
 from deploy.cluster import Cluster
 from deploy.host import Access, Host, HostError
 from deploy.providers.interface import Order, Provider, ProviderError, Say
-from deploy.roles import database, edge, gatekeeper, node, proxy, service, tarball
+from deploy.roles import database, edge, gatekeeper, node, orchestrator, proxy, service, tarball
 from deploy.roles.engine import MachineEngine
 from deploy.roles.files import Material
 from deploy.secrets import WORLD_READABLE, write_file
@@ -105,6 +105,7 @@ def configure(deployment: Deployment, site: Site) -> None:
     deployment.engine.install(site, lambda host: drained(site, deployment.engine, host))
     _databases(deployment, site)
     _proxies(deployment, site)
+    _orchestrators(deployment, site)
     _gatekeepers(deployment, site)
 
 
@@ -159,14 +160,24 @@ def _proxies(deployment: Deployment, site: Site) -> None:
         _run(site, host, built, files)
 
 
+def _orchestrators(deployment: Deployment, site: Site) -> None:
+    built = release.build(site.root, "orchestrator")
+    on_each(site.of("orchestrator"), lambda host: _prepare(site, host, orchestrator.PACKAGES, built))
+    proxies = [proxy.listen(host) for host in site.of("proxy")]
+    for host in site.of("orchestrator"):
+        steps.paths(host, service.directories("orchestrator"))
+        _run(site, host, built, orchestrator.files(host, proxies, deployment.material))
+
+
 def _gatekeepers(deployment: Deployment, site: Site) -> None:
     built = release.build(site.root, "gatekeeper")
     on_each(site.of("gatekeeper"), lambda host: _prepare(site, host, gatekeeper.PACKAGES, built))
     proxies = [proxy.listen(host) for host in site.of("proxy")]
+    orchestrators = [orchestrator.listen(host) for host in site.of("orchestrator")]
     for host in site.of("gatekeeper"):
         steps.paths(host, service.directories("gatekeeper"))
         site.report(host, "policy and keys", steps.paths(host, gatekeeper.followed(deployment.material)))
-        _run(site, host, built, gatekeeper.files(host, proxies, deployment.material))
+        _run(site, host, built, gatekeeper.files(host, proxies, orchestrators, deployment.material))
         site.report(host, "nginx", edge.install(host, site.cluster.edge, deployment.material))
 
 

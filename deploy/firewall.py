@@ -15,6 +15,7 @@ Source = Literal["world", "operator"] | MachineRole
 
 SSH_PORT: Final = 22
 PROXY_PORT: Final = 8443
+ORCHESTRATOR_PORT: Final = 8444
 HTTP_PORT: Final = 80
 HTTPS_PORT: Final = 443
 
@@ -30,6 +31,7 @@ class Rule(msgspec.Struct, frozen=True, order=True):
     source: Source
 
 
+_ASKS_PROXIES: Final[tuple[MachineRole, ...]] = ("gatekeeper", "orchestrator")
 # Between the engines' nodes: (role that is connected to, role that connects, TCP ports).
 _NODE_TRAFFIC: Final[Mapping[str, tuple[tuple[MachineRole, MachineRole, tuple[int, ...]], ...]]] = {
     # Group, incremental transfer, full transfer:
@@ -60,6 +62,7 @@ def rules(engine: str, roles: frozenset[MachineRole], *, jump_host: bool = False
         Rule(role, SSH_PORT, "operator" if not jump_host or role == "gatekeeper" else "gatekeeper") for role in roles
     }
     found |= {Rule(role, SSH_PORT, "proxy") for role in roles & SQL_ROLES}
-    found.add(Rule("proxy", PROXY_PORT, "gatekeeper"))
+    found |= {Rule("proxy", PROXY_PORT, source) for source in _ASKS_PROXIES}
+    found.add(Rule("orchestrator", ORCHESTRATOR_PORT, "gatekeeper"))
     found |= {Rule(to, port, source) for to, source, ports in _NODE_TRAFFIC[engine] for port in ports}
     return tuple(sorted(rule for rule in found if {rule.to, rule.source} <= roles | {"world", "operator"}))

@@ -29,7 +29,7 @@ from contract.messages import MAX_BODY_BYTES, MAX_TIMEOUT_MS
 
 # What the gatekeeper serves to the public: paths, and those below which each thing has one by its id.
 PATHS = ("/endpoint", "/nodes", "/openapi.json", "/healthz", "/readyz")
-COLLECTIONS: tuple[str, ...] = ()
+COLLECTIONS: tuple[str, ...] = ("/new-requests",)
 
 _TEMPLATE = Path(__file__).with_name("nginx.conf.template")
 _ID = "[A-Za-z0-9._-]{1,64}"

@@ -20,13 +20,14 @@ import msgspec
 from deploy.processes import CommandFailed
 from deploy.secrets import WORLD_READABLE, private_directory, write_file
 
-Service = Literal["gatekeeper", "proxy"]
+Service = Literal["gatekeeper", "orchestrator", "proxy"]
 
 # What each service and contract/ import; a test holds it. `setuptools` and the tasks' libraries stay with the operator.
 # gunicorn asks for `packaging` where its workers are gevent's.
-_COMMON: Final = ("flask", "gevent", "gunicorn", "msgspec", "packaging", "prometheus-client", "structlog")
+_COMMON: Final = ("flask", "gevent", "gunicorn", "httptools", "msgspec", "packaging", "prometheus-client", "structlog")
 REQUIREMENTS: Final[Mapping[Service, tuple[str, ...]]] = {
-    "gatekeeper": (*_COMMON, "httptools", "sqlglot"),
+    "gatekeeper": (*_COMMON, "sqlglot"),
+    "orchestrator": _COMMON,
     "proxy": (*_COMMON, "cryptography", "paramiko", "pymysql", "sshtunnel"),
 }
 _DOWNLOAD_TIMEOUT_S: Final = 600

@@ -1,13 +1,15 @@
-"""The services of a local cluster and their settings: proxies and a gatekeeper on 127.0.0.1, as STATE/NAME.toml.
+"""The services of a local cluster and their settings: those of 127.0.0.1, as STATE/NAME.toml.
 
 Certificates go to STATE/certificates, sockets to a short directory of the cluster's own. deploy/supervision.py runs
 the services.
 """
 
+import secrets
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,7 +20,10 @@ from deploy.secrets import write_file
 ADDRESS = "127.0.0.1"
 GATEKEEPER_WORKERS = 2
 
+Role = Literal["proxy", "orchestrator", "gatekeeper"]
+
 _SERVICES_FILE = "services.json"
+_SECRET_BYTES: Final = 32
 
 
 class ServiceError(RuntimeError):
@@ -32,7 +37,7 @@ class ServiceError(RuntimeError):
 class Installation(msgspec.Struct, frozen=True):
     """What the services of one cluster need to know of it.
 
-    `root` has their packages; `proxies`: how many to run; `gatekeeper_port`: the wanted one, if it is free.
+    `root` has their packages; `proxies`, `orchestrators`: how many to run; `gatekeeper_port`: the wanted one, if free.
     """
 
     root: Path
@@ -45,6 +50,7 @@ class Installation(msgspec.Struct, frozen=True):
     policy: Path
     keys: Path
     proxies: int = 1
+    orchestrators: int = 1
     gatekeeper_port: int | None = None
 
 
@@ -52,7 +58,7 @@ class Service(msgspec.Struct, frozen=True):
     """One service: where it listens and where it is measured, as HOST:PORT, and its settings file."""
 
     name: str
-    role: Literal["proxy", "gatekeeper"]
+    role: Role
     listen: str
     metrics_listen: str
     settings: Path
@@ -75,7 +81,16 @@ class Services(msgspec.Struct, frozen=True):
     @property
     def proxies(self) -> tuple[Service, ...]:
         """The proxies."""
-        return tuple(service for service in self.services if service.role == "proxy")
+        return self.of("proxy")
+
+    @property
+    def orchestrators(self) -> tuple[Service, ...]:
+        """The orchestrators."""
+        return self.of("orchestrator")
+
+    def of(self, role: Role) -> tuple[Service, ...]:
+        """The services of that role."""
+        return tuple(service for service in self.services if service.role == role)
 
     @property
     def gatekeeper_url(self) -> str:
@@ -95,6 +110,7 @@ def configure(installation: Installation, ports: Ports) -> Services:
     services = _plan(installation, ports)
     write_file(installation.state / _SERVICES_FILE, msgspec.json.encode(services, enc_hook=str))
     certificates.create_authority(installation.state / "certificates")
+    write_file(_secret(installation), secrets.token_bytes(_SECRET_BYTES))
     (installation.state / "log").mkdir(exist_ok=True)
     for service in services.services:
         (services.runtime_directory / service.name).mkdir(mode=0o700)
@@ -117,7 +133,7 @@ def forget(services: Services) -> None:
 
 
 def settings_of(service: Service, services: Services, installation: Installation) -> str:
-    """The text of a service's settings file; proxy/settings.py and gatekeeper/settings.py read it."""
+    """The text of a service's settings file; the settings.py of each service reads it."""
     credentials = services.credentials(service)
     common: dict[str, toml.Value] = {
         "name": service.name,
@@ -130,8 +146,21 @@ def settings_of(service: Service, services: Services, installation: Installation
         "key": str(credentials.key),
         "authority": str(credentials.authority),
     }
-    own = _proxy_members(installation) if service.role == "proxy" else _gatekeeper_members(services, installation)
-    return toml.render({**common, **own}, {"tls": tls})
+    own: Mapping[Role, Callable[[], Mapping[str, toml.Value]]] = {
+        "proxy": lambda: _proxy_members(installation),
+        "orchestrator": lambda: {"proxies": _urls(services.proxies), "secret": str(_secret(installation))},
+        "gatekeeper": lambda: _gatekeeper_members(services, installation),
+    }
+    return toml.render({**common, **own[service.role]()}, {"tls": tls})
+
+
+def _urls(of: Iterable[Service]) -> list[str]:
+    return [f"https://{service.listen}" for service in of]
+
+
+def _secret(installation: Installation) -> Path:
+    """What the orchestrators sign cursors with."""
+    return installation.state / "orchestrators-secret"
 
 
 def _proxy_members(installation: Installation) -> dict[str, toml.Value]:
@@ -148,7 +177,8 @@ def _proxy_members(installation: Installation) -> dict[str, toml.Value]:
 def _gatekeeper_members(services: Services, installation: Installation) -> dict[str, toml.Value]:
     return {
         "workers": GATEKEEPER_WORKERS,
-        "proxies": [f"https://{proxy.listen}" for proxy in services.proxies],
+        "proxies": _urls(services.proxies),
+        "orchestrators": _urls(services.orchestrators),
         "policy": str(installation.policy),
         "keys": str(installation.keys),
         "audit": str(installation.state / "audit.log"),
@@ -159,12 +189,15 @@ def _gatekeeper_members(services: Services, installation: Installation) -> dict[
 def _plan(installation: Installation, ports: Ports) -> Services:
     state = installation.state
 
-    def service(name: str, role: Literal["proxy", "gatekeeper"], preferred: int | None = None) -> Service:
+    def service(name: str, role: Role, preferred: int | None = None) -> Service:
         listen, metrics = f"{ADDRESS}:{ports.take(preferred)}", f"{ADDRESS}:{ports.take()}"
         return Service(name, role, listen, metrics, state / f"{name}.toml", state / "log" / f"{name}.log")
 
     proxies = [service(f"proxy{number}", "proxy") for number in range(1, installation.proxies + 1)]
+    orchestrators = [
+        service(f"orchestrator{number}", "orchestrator") for number in range(1, installation.orchestrators + 1)
+    ]
     gatekeeper = service("gatekeeper1", "gatekeeper", installation.gatekeeper_port)
     # Short, because a Unix socket's path has 107 bytes at most (unix(7)), and the owner's only.
     runtime_directory = Path(tempfile.mkdtemp(prefix="gatekeeper-", dir="/tmp"))
-    return Services(installation.root, state, runtime_directory, (*proxies, gatekeeper))
+    return Services(installation.root, state, runtime_directory, (*proxies, *orchestrators, gatekeeper))

@@ -152,7 +152,7 @@ def configuration_of(services: Services) -> str:
 
 
 def is_ready(service: Service, services: Services) -> bool:
-    """Whether the service answers 200 to /readyz. A proxy is asked as the gatekeeper, by its certificate."""
+    """Whether the service answers 200 to /readyz. All others are asked as the gatekeeper, by its certificate."""
     with _pool(service, services) as pool, contextlib.suppress(urllib3.exceptions.HTTPError):
         return pool.request("GET", "/readyz", timeout=_REQUEST_TIMEOUT_S, retries=False).status == 200
     return False

@@ -15,6 +15,7 @@ from deploy.site import on_each
 
 _CERTIFICATES: Final[Mapping[str, tuple[str, ...]]] = {
     "gatekeeper": (f"{service.SETTINGS}/certificate.pem", "/etc/nginx/edge.pem"),
+    "orchestrator": (f"{service.SETTINGS}/certificate.pem",),
     "proxy": (f"{service.SETTINGS}/certificate.pem",),
 }
 _ENDED: Final = "a certificate has ended"

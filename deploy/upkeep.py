@@ -14,7 +14,7 @@ from deploy.roles import edge, service
 from deploy.site import Site, on_each
 
 _SEEN_TIMEOUT_S: Final = 60
-_SERVICES: Final[tuple[Service, ...]] = ("gatekeeper", "proxy")
+_SERVICES: Final[tuple[Service, ...]] = ("gatekeeper", "orchestrator", "proxy")
 
 
 class NotWhole(RuntimeError):
@@ -39,7 +39,7 @@ def whole(deployment: Deployment) -> Site:
 
 
 def restart(deployment: Deployment) -> None:
-    """Gatekeepers, proxies, then nodes, each when the one before serves again. Raises NotWhole, HostError."""
+    """Services, then nodes, each when the one before serves again. Raises NotWhole, HostError."""
     site = whole(deployment)
     for name in _SERVICES:
         for host in site.of(name):

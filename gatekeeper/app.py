@@ -1,4 +1,4 @@
-"""The gatekeeper's HTTP: `/endpoint`, `/nodes`, `/openapi.json`, `/healthz`, `/readyz`."""
+"""The gatekeeper's HTTP: `/endpoint`, `/new-requests`, `/nodes`, `/openapi.json`, `/healthz`, `/readyz`."""
 
 import time
 from collections.abc import Callable
@@ -10,28 +10,32 @@ from flask import Flask, Response, request
 
 from contract import logs, settings, web
 from contract.errors import Unavailable
+from contract.later import ListQuery, NewRequest, OneQuery
 from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
 from contract.watched import SETTLED_S, Watched
 from gatekeeper import policy
 from gatekeeper.audit import AuditLog
 from gatekeeper.endpoint import Endpoint
-from gatekeeper.entrance import Caller, Entrance
+from gatekeeper.entrance import Caller, Entrance, visit
 from gatekeeper.gate import Asking, Gate
 from gatekeeper.guesses import Guesses
 from gatekeeper.judge import Judge
 from gatekeeper.keys import KeyStore
+from gatekeeper.later import Later, Orchestrators
 from gatekeeper.rates import Rates
 from gatekeeper.recording import Recorder
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Proxies, Upstream
+from gatekeeper.upstream import Proxies, Upstream, orchestrators_of
 
 log = structlog.get_logger()
 
 _READY_FOR_S = 1.0
 
 
-def create_app(config: Settings | None = None, upstream: Upstream | None = None) -> Flask:
+def create_app(
+    config: Settings | None = None, upstream: Upstream | None = None, orchestrators: Orchestrators | None = None
+) -> Flask:
     """The gatekeeper as a WSGI application; without a config, the one that the file in GATEKEEPER_CONFIG gives.
 
     Raises SettingsError, PolicyError, KeyStoreError, AuditError.
@@ -43,9 +47,11 @@ def create_app(config: Settings | None = None, upstream: Upstream | None = None)
     proxies = upstream or Proxies(config)
     judges = Watched("policy", Path(config.policy), lambda path: _judge(path, config), settled_s=SETTLED_S)
     entrance = _entrance(config)
-    endpoint = Endpoint(Gate(entrance, judges, _audit_log(config), _recorder(config)), proxies)
+    gate = Gate(entrance, judges, _audit_log(config), _recorder(config))
+    endpoint = Endpoint(gate, proxies)
     app.extensions["plain"] = endpoint.answer_plain
     _add_endpoint(app, endpoint)
+    _add_new_requests(app, Later(gate, entrance, judges, orchestrators or orchestrators_of(config)))
     _add_state(app, entrance, judges, proxies)
     return app
 
@@ -91,20 +97,32 @@ def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
         return web.response_to(endpoint.answer(asking))
 
 
+def _add_new_requests(app: Flask, later: Later) -> None:
+    @app.post("/new-requests")
+    def post_new_request() -> Response:
+        key = request.headers.get("Idempotency-Key")
+        return web.response_to(later.accept(web.request_id(), _caller(), lambda: web.read_message(NewRequest), key))
+
+    @app.get("/new-requests")
+    def get_new_requests() -> Response:
+        return web.response_to(later.listed(web.request_id(), _caller(), lambda: web.query_message(ListQuery)))
+
+    @app.get("/new-requests/<id_>")
+    def get_new_request(id_: str) -> Response:
+        return web.response_to(later.one(web.request_id(), _caller(), id_, lambda: web.query_message(OneQuery)))
+
+    @app.delete("/new-requests/<id_>")
+    def delete_new_request(id_: str) -> Response:
+        return web.response_to(later.cancel(web.request_id(), _caller(), id_, lambda: web.query_message(OneQuery)))
+
+
 def _add_state(app: Flask, entrance: Entrance, judges: Watched[Judge], upstream: Upstream) -> None:
     openapi = msgspec.json.encode(document())
 
     @app.get("/nodes")
     def nodes() -> Response:
-        key = entrance.authenticate(_caller())
-        judge = judges.current()
-        leave = entrance.take(key, judge.limits(key.role))
-        try:
-            if expired := judge.expired(key.role):
-                raise expired.exception()
+        with visit(entrance, judges, _caller()):
             known = [msgspec.json.decode(body, type=NodesAnswer) for body in upstream.get_each("/nodes")]
-        finally:
-            leave()
         return web.json_response(FleetAnswer(known))
 
     @app.get("/openapi.json")

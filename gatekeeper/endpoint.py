@@ -1,13 +1,16 @@
 """What `/endpoint` does with a request, whoever read it: the gate, the way to a proxy, and back."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from contract import plain, web
 from contract.errors import GatekeeperError
 from contract.messages import EndpointRequest, decode
+from contract.peers import Reply
 from gatekeeper.entrance import Caller
 from gatekeeper.gate import Asking, Gate, Passage
-from gatekeeper.upstream import Reply, Upstream
+from gatekeeper.upstream import Upstream
 
 _PASSED_ON = ("Content-Type", "Retry-After", web.NODE_HEADER, web.REPLAYED_HEADER)
 
@@ -42,17 +45,7 @@ class Endpoint:
         except BaseException:
             passage.leave()
             raise
-        headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
-        headers[web.REQUEST_ID_HEADER] = asking.request_id
-        if isinstance(reply.body, bytes):
-            return plain.Answer(reply.status, headers, reply.body, close=passage.leave)
-        body = reply.body
-
-        def close() -> None:
-            body.close()
-            passage.leave()
-
-        return plain.Answer(reply.status, headers, body, close=close)
+        return passed_on(reply, asking.request_id, passage.leave)
 
     def _passed(self, passage: Passage, asking: Asking) -> Reply:
         try:
@@ -70,3 +63,18 @@ class Endpoint:
             raise
         passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(plain.CODE_HEADER))
         return reply
+
+
+def passed_on(reply: Reply, request_id: str, leave: Callable[[], None]) -> plain.Answer:
+    """What another service said, as our answer; `leave` is called when it is closed."""
+    headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
+    headers[web.REQUEST_ID_HEADER] = request_id
+    if isinstance(reply.body, bytes):
+        return plain.Answer(reply.status, headers, reply.body, close=leave)
+    body = reply.body
+
+    def close() -> None:
+        body.close()
+        leave()
+
+    return plain.Answer(reply.status, headers, body, close=close)

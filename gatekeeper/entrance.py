@@ -1,11 +1,14 @@
 """The entrance: who comes in, and how much at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from contract.errors import Unauthenticated
+from contract.watched import Watched
 from gatekeeper.guesses import Guesses, network_of
+from gatekeeper.judge import Judge
 from gatekeeper.keys import Key, KeyStore
 from gatekeeper.rates import Budget, Limits, Rates
 
@@ -41,3 +44,17 @@ class Entrance:
         Raises RateLimited and Unavailable, as Rates does.
         """
         return self._rates.take(Budget("key", key.name, key.limits), Budget("role", key.role, shared))
+
+
+@contextmanager
+def visit(entrance: Entrance, judges: Watched[Judge], caller: Caller) -> Iterator[Key]:
+    """The key of a request without a statement, which counts for its limits like any other. Raises GatekeeperError."""
+    key = entrance.authenticate(caller)
+    judge = judges.current()
+    leave = entrance.take(key, judge.limits(key.role))
+    try:
+        if expired := judge.expired(key.role):
+            raise expired.exception()
+        yield key
+    finally:
+        leave()

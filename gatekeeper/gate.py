@@ -27,12 +27,15 @@ log = structlog.get_logger()
 # A reported refusal's text, in characters: it may list many functions, and an audit log's line has a bound.
 _MOST_DETAIL = 500
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# What may be run later, and again when nobody knows what became of it: a CALL or DDL has no transaction for a ledger.
+_DEFERRED = ("read", "write")
 
 
 class Asking(msgspec.Struct, frozen=True):
     """A request, whichever way it came. `accept` gives the media type of the answer and `read` the message in it.
 
     Both raise GatekeeperError. `read_only`: what it asks for may change nothing. `idempotency_key`: the header's value.
+    `deferred`: it is to be run later.
     """
 
     request_id: str
@@ -41,6 +44,7 @@ class Asking(msgspec.Struct, frozen=True):
     read: Callable[[], EndpointRequest]
     read_only: bool
     idempotency_key: str | None = None
+    deferred: bool = False
 
 
 class Passage:
@@ -132,7 +136,8 @@ class Gate:
         try:
             passage.accept = asking.accept()
             message = asking.read()
-            verdict = self._judged_all(passage, judge, key.role, message, read_only=asking.read_only)
+            verdict = self._judged_all(passage, judge, key.role, message)
+            _check_effect(asking, verdict)
             idempotency = _idempotency(asking.idempotency_key, key, verdict)
         except GatekeeperError as error:
             self._write(passage, key, error)
@@ -143,16 +148,12 @@ class Gate:
             metrics.reported(passage.reported.rule)
         return _forwarded(message, verdict, passage.implementation, idempotency)
 
-    def _judged_all(
-        self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest, *, read_only: bool
-    ) -> Verdict:
+    def _judged_all(self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest) -> Verdict:
         """The verdict on all statements: each must be allowed, and where one writes, it is a write."""
         verdicts = [
             self._judged(passage, judge, role_name, message, statement) for statement in message.all_statements()
         ]
         writing = next((verdict for verdict in verdicts if verdict.effect != "read"), verdicts[0])
-        if read_only and writing.effect != "read":
-            raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
         if message.statements is not None:
             for verdict in verdicts:
                 if verdict.effect not in {"read", "write"}:
@@ -191,6 +192,15 @@ class Gate:
                 self._audit.write(entry)
 
 
+def _check_effect(asking: Asking, verdict: Verdict) -> None:
+    """Raises BadRequest where the way that a request came is not one for its statement."""
+    if asking.read_only and verdict.effect != "read":
+        raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
+    if asking.deferred and verdict.effect not in _DEFERRED:
+        detail = f"{verdict.kind} can't be run later: no key makes it safe to run twice; send it to /endpoint"
+        raise BadRequest(detail, rule="deferred_effect")
+
+
 def _implementation(role: Role, asked: str | None) -> Refusal | None:
     """What the role has against the implementation that was asked for."""
     if asked is None or asked in role.implementations:
@@ -203,6 +213,12 @@ def _asked(role_name: str, judged: Judged, implementation: str, message: Endpoin
     return Asked(role_name, judged.database, names_database, implementation, names_implementation)
 
 
+def check_idempotency_key(given: str) -> None:
+    """Raises BadRequest for one that can't be a key."""
+    if not _IDEMPOTENCY_KEY.fullmatch(given):
+        raise BadRequest("Idempotency-Key must be 1 to 255 printable ASCII characters", rule="idempotency_key")
+
+
 def _idempotency(given: str | None, key: Key, verdict: Verdict) -> Idempotency | None:
     """What is sent along for a write that is to be done once; a read may be done as often as one likes.
 
@@ -210,8 +226,7 @@ def _idempotency(given: str | None, key: Key, verdict: Verdict) -> Idempotency |
     """
     if given is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(given):
-        raise BadRequest("Idempotency-Key must be 1 to 255 printable ASCII characters", rule="idempotency_key")
+    check_idempotency_key(given)
     if verdict.effect == "read":
         return None
     if verdict.effect != "write":

@@ -3,7 +3,7 @@
 import atexit
 from pathlib import Path
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from contract import logs, messages, settings, succession, web
 from contract.errors import Unavailable
@@ -60,7 +60,8 @@ def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
         return answered(_read_of(web.query_message(EndpointQuery)))
 
     def answered(message: ProxyRequest) -> Response:
-        return web.response_to(endpoint.answer(message, web.negotiated(), web.request_id()))
+        peer = request.environ.get("gunicorn.socket")
+        return web.response_to(endpoint.answer(message, web.negotiated(), web.request_id(), peer))
 
 
 def _add_state(app: Flask, cluster: Cluster, inventory: Inventory, config: Settings) -> None:

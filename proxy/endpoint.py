@@ -1,6 +1,6 @@
 """What `/endpoint` does with a request, whoever read it."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 ACCEPTED_ROLES: Final = ("gatekeeper", "orchestrator")
+QUEUEING_ROLES: Final = ("orchestrator",)
 
 
 class Endpoint:
@@ -34,10 +35,12 @@ class Endpoint:
         """Answers a plain request. Raises GatekeeperError."""
         if self._asks_for_roles:
             web.check_roles(request.socket, ACCEPTED_ROLES)
-        return self.answer(decode(request.body, ProxyRequest), plain.JSON, request.request_id)
+        return self.answer(decode(request.body, ProxyRequest), plain.JSON, request.request_id, request.socket)
 
-    def answer(self, message: ProxyRequest, media_type: str, request_id: str) -> plain.Answer:
-        """Answers a request. Raises GatekeeperError."""
+    def answer(self, message: ProxyRequest, media_type: str, request_id: str, peer: Any) -> plain.Answer:
+        """Answers a request that came from the `peer`'s socket. Raises GatekeeperError."""
+        if message.effect == "queue":  # of all peers, those that queue; whoever has no certificate is none of them
+            web.check_roles(peer, QUEUEING_ROLES)
         message = msgspec.structs.replace(message, implementation=canonical(message.implementation))
         try:
             if message.statements is not None and media_type != plain.JSON:

@@ -26,7 +26,7 @@ _PROBE_TIMEOUT_MS = 1_000
 # A tunnel takes all statements in it along when it is dropped: one slow answer is no reason yet.
 _SILENT_PROBES_TO_DROP = 2
 # Of the pool's size at most: two proxies must find place within the accounts' limits (deploy/engines/mariadb.py).
-_MOST_CONNECTIONS: Mapping[Runnable, int] = {"call": 8, "schema": 3}
+_MOST_CONNECTIONS: Mapping[Runnable, int] = {"call": 8, "schema": 3, "queue": 4}
 
 # What an attempt to reach a node can raise: none of these has sent a statement.
 UNREACHABLE = (pymysql.MySQLError, OSError, TunnelError)
@@ -203,6 +203,7 @@ def logins(accounts: Accounts, engine: Engine) -> Mapping[Runnable, Login]:
             autocommit=False,
             more_modes=("NO_DIR_IN_CREATE",),
         ),
+        "queue": Login(accounts.queue_user, accounts.queue_password),
     }
     return {effect: msgspec.structs.replace(login, plugin=engine.plugin) for effect, login in by_effect.items()}
 

@@ -24,6 +24,7 @@ _READS = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "EXPLAIN", "DESC", "DES
 _OPENINGS: Final[Mapping[Runnable, frozenset[str]]] = {
     "read": _READS,
     "write": _READS | {"INSERT", "REPLACE", "UPDATE", "DELETE"},
+    "queue": frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"}),
     "call": frozenset({"CALL"}),
     "schema": frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"}),
 }

@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The database accounts, one for each effect: reads, writes, calls of procedures, changes of the schema."""
+    """The database accounts, one for each effect: reads, writes, calls of procedures, DDL, the queue."""
 
     reader_user: str
     reader_password: str
@@ -55,9 +55,11 @@ class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     caller_password: str
     builder_user: str
     builder_password: str
+    queue_user: str
+    queue_password: str
 
     def __repr__(self) -> str:
-        users = (self.reader_user, self.writer_user, self.caller_user, self.builder_user)
+        users = (self.reader_user, self.writer_user, self.caller_user, self.builder_user, self.queue_user)
         return f"Accounts({', '.join(map(repr, users))}, passwords hidden)"
 
 

@@ -36,7 +36,9 @@ _SCHEMA = re.compile(r"[A-Za-z0-9_$-]{1,64}")
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What an account may do in the application's schemas, and how many connections it may have to a server."""
+    """What an account may do in the application's schemas, nothing where `rights` are empty, and its connections to a
+    server. What it may do with the system's own tables stands beside them (own_schema.py).
+    """
 
     rights: str
     connections: int
@@ -50,10 +52,11 @@ class Grant(msgspec.Struct, frozen=True):
 # INSERT because RENAME asks for it on the new name; the proxy commits none of its rows (proxy/connection.py, `define`).
 # It has no SELECT, so no CREATE TABLE ... LIKE, and can't make views, triggers or routines.
 GRANTS: Mapping[str, Grant] = {
-    "reader": Grant("SELECT", 80),
+    "reader": Grant("SELECT", 70),
     "writer": Grant("SELECT, INSERT, UPDATE, DELETE", 70),
     "caller": Grant("SELECT, INSERT, UPDATE, DELETE, EXECUTE", 20),
     "builder": Grant("CREATE, ALTER, DROP, INDEX, REFERENCES, INSERT", 10),
+    "queue": Grant("", 10),
 }
 
 
@@ -68,9 +71,12 @@ class Accounts(msgspec.Struct, frozen=True):
     caller_password: str
     builder_user: str
     builder_password: str
+    queue_user: str
+    queue_password: str
 
     def __repr__(self) -> str:
-        return f"Accounts({self.reader_user}, {self.writer_user}, {self.caller_user}, {self.builder_user}, hidden)"
+        users = (getattr(self, f"{name}_user") for name in GRANTS)
+        return f"Accounts({', '.join(users)}, hidden)"
 
 
 def new_accounts() -> Accounts:
@@ -119,7 +125,7 @@ def _account(name: str, password: str, grant: Grant, patterns: Iterable[str]) ->
     hashed = password_hash(password)
     limit = f"MAX_USER_CONNECTIONS {grant.connections}"
     yield f"CREATE OR REPLACE USER {name} IDENTIFIED BY PASSWORD '{hashed}' WITH {limit}"
-    for pattern in patterns:
+    for pattern in patterns if grant.rights else ():
         yield f"GRANT {grant.rights} ON {pattern}.* TO {name}"
 
 

@@ -152,7 +152,7 @@ def account_statements(accounts: Accounts, schemas: Iterable[str], *, stored: bo
             f"CREATE USER IF NOT EXISTS {user} {by}",
             f"ALTER USER {user} {by} WITH MAX_USER_CONNECTIONS {grant.connections}",
             f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {user}",
-            *(f"GRANT {grant.rights} ON {pattern}.* TO {user}" for pattern in patterns),
+            *(f"GRANT {grant.rights} ON {pattern}.* TO {user}" for pattern in patterns if grant.rights),
             *own_schema.grant_statements(name, user),
             *([f"GRANT NDB_STORED_USER ON *.* TO {user}"] if stored else []),
         ]

@@ -20,6 +20,9 @@ class Table(msgspec.Struct, frozen=True):
     rights: Mapping[str, str]
 
 
+_ALL: Final = "SELECT, INSERT, UPDATE, DELETE"
+_ASCII: Final = "CHARACTER SET ascii COLLATE ascii_bin"
+
 TABLES: Final[Sequence[Table]] = (
     # proxy/ledger.py: an Idempotency-Key's row is written in the transaction of its write. `id` and `request` are
     # SHA-256, `expires` is in seconds since 1970. An answer is no BLOB: NDB keeps those in another table.
@@ -27,7 +30,46 @@ TABLES: Final[Sequence[Table]] = (
         "ledger",
         "id BINARY(32) NOT NULL PRIMARY KEY, request BINARY(32) NOT NULL, answer VARBINARY(16000),"
         " expires BIGINT UNSIGNED NOT NULL, KEY (expires)",
-        {"writer": "SELECT, INSERT, UPDATE, DELETE"},
+        {"writer": _ALL},
+    ),
+    # orchestrator/store.py, orchestrator/claims.py: the queue. Times are milliseconds since 1970, by the server's
+    # clock. A claim is the token of the lease that a request runs under; `turn` is 9 less the priority, so that the
+    # next request is the first of an index. `answer` has a result's first page.
+    Table(
+        "requests",
+        f"""\
+id CHAR(32) {_ASCII} NOT NULL PRIMARY KEY,
+owner VARCHAR(64) {_ASCII} NOT NULL,
+fingerprint CHAR(64) {_ASCII} NOT NULL,
+state VARCHAR(10) {_ASCII} NOT NULL,
+turn TINYINT NOT NULL,
+attempts SMALLINT NOT NULL,
+max_attempts SMALLINT NOT NULL,
+accepted_ms BIGINT NOT NULL,
+due_ms BIGINT NOT NULL,
+started_ms BIGINT NULL,
+ended_ms BIGINT NULL,
+claim CHAR(32) {_ASCII} NOT NULL,
+lease_ms BIGINT NOT NULL,
+body MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+answer MEDIUMTEXT CHARACTER SET utf8mb4 NULL,
+problem TEXT CHARACTER SET utf8mb4 NULL,
+INDEX next_ones (state, turn, due_ms),
+INDEX leases (state, lease_ms),
+INDEX of_owner (owner, accepted_ms, id),
+INDEX ended (ended_ms)""",
+        {"queue": _ALL},
+    ),
+    # The other pages: under the claim that made them, so that two runs of a read can't mix theirs.
+    Table(
+        "results",
+        f"""\
+id CHAR(32) {_ASCII} NOT NULL,
+claim CHAR(32) {_ASCII} NOT NULL,
+page INT NOT NULL,
+body MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+PRIMARY KEY (id, claim, page)""",
+        {"queue": _ALL},
     ),
 )
 

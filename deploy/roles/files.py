@@ -12,7 +12,7 @@ import msgspec
 from contract.roles import Role
 from deploy import certificates
 from deploy.certificates import Credentials
-from deploy.engines.mariadb import Accounts, accounts_file, new_accounts
+from deploy.engines.mariadb import Accounts, accounts_file, missing_accounts, new_accounts
 from deploy.providers.sshd import new_key_pair
 from deploy.secrets import WORLD_READABLE, private_directory, write_file
 from gatekeeper import keys
@@ -65,15 +65,17 @@ class Material(msgspec.Struct, frozen=True):
         """What the engine's nodes know each other by."""
         return self.directory / "group-secret"
 
+    @property
+    def queue_secret(self) -> Path:
+        """What all orchestrators sign cursors with."""
+        return self.directory / "queue-secret"
+
     def make(self, role: str) -> list[str]:
         """Makes what is missing; returns its names. `role`: the policy's, for the tasks' API key. Raises KeyIsOpen."""
         private_directory(self.directory)
         self.check_closed()
         made = [path.name for path in (self.operator_key, self._tunnel_key) if _key_pair(path)]
-        for path, content in ((self.group_secret, secrets.token_bytes(32)), (self._accounts, _new_accounts())):
-            if not path.exists():
-                write_file(path, content)
-                made.append(path.name)
+        made += self._make_secrets()
         if not self.api_key.exists():
             if any(key.name == OPERATOR_KEY_NAME for key in keys.listed(self.keys_file)):
                 keys.revoke(self.keys_file, OPERATOR_KEY_NAME)
@@ -83,6 +85,19 @@ class Material(msgspec.Struct, frozen=True):
             private_directory(self.certificates)
             made.append(self.certificates.name)
         certificates.create_authority(self.certificates)
+        return made
+
+    def _make_secrets(self) -> list[str]:
+        made = []
+        secret = secrets.token_bytes
+        wanted = ((self.group_secret, secret(32)), (self.queue_secret, secret(32)), (self._accounts, _new_accounts()))
+        for path, content in wanted:
+            if not path.exists():
+                write_file(path, content)
+                made.append(path.name)
+        if accounts := missing_accounts(self._accounts.read_text(encoding="utf-8")):  # of an earlier version
+            write_file(self._accounts, accounts_file(accounts).encode())
+            made.append(self._accounts.name)
         return made
 
     def public_key(self, path: Path) -> str:
@@ -141,7 +156,8 @@ class Material(msgspec.Struct, frozen=True):
 
     def check_closed(self) -> None:
         """Raises KeyIsOpen for a secret that others can read."""
-        for path in (self.operator_key, self._tunnel_key, self._accounts, self.api_key, self.group_secret):
+        keys_and_passwords = (self.operator_key, self._tunnel_key, self._accounts, self.api_key)
+        for path in (*keys_and_passwords, self.group_secret, self.queue_secret):
             if path.exists() and path.stat().st_mode & 0o077:
                 raise KeyIsOpen(f"{path} can be read by others: close it (chmod 600), or replace it if it was seen")
 

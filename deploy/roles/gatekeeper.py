@@ -15,14 +15,15 @@ POLICY: Final = f"{service.SETTINGS}/policy.toml"
 PACKAGES: Final = (*service.PACKAGES, "nginx-light")
 
 
-def settings(host: Host, proxies: Sequence[str]) -> str:
-    """The text of gatekeeper.toml; gatekeeper/settings.py reads it. `proxies`: as HOST:PORT."""
+def settings(host: Host, proxies: Sequence[str], orchestrators: Sequence[str]) -> str:
+    """The text of gatekeeper.toml; gatekeeper/settings.py reads it. Proxies and orchestrators: as HOST:PORT."""
     return toml.render(
         {
             "name": host.name,
             "listen": LISTEN,
             "metrics_listen": METRICS,
             "proxies": [f"https://{proxy}" for proxy in proxies],
+            "orchestrators": [f"https://{orchestrator}" for orchestrator in orchestrators],
             "policy": POLICY,
             "keys": KEYS,
             "audit": f"{service.STATE}/audit.log",
@@ -34,12 +35,14 @@ def settings(host: Host, proxies: Sequence[str]) -> str:
     )
 
 
-def files(host: Host, proxies: Sequence[str], material: Material) -> list[steps.Entry]:
+def files(host: Host, proxies: Sequence[str], orchestrators: Sequence[str], material: Material) -> list[steps.Entry]:
     """What the service reads when it starts."""
     return [
         *service.directories("gatekeeper"),
         *service.credentials("gatekeeper", material.issue("gatekeeper", host.name)),
-        service.secret(f"{service.SETTINGS}/gatekeeper.toml", settings(host, proxies).encode(), "gatekeeper"),
+        service.secret(
+            f"{service.SETTINGS}/gatekeeper.toml", settings(host, proxies, orchestrators).encode(), "gatekeeper"
+        ),
     ]
 
 

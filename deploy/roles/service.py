@@ -27,7 +27,11 @@ _BUILD_TIMEOUT_S: Final = 900.0
 
 PACKAGES: Final = ("python3", "python3-venv")
 # The units of a service's machine, by its role.
-UNITS: Final[Mapping[str, tuple[str, ...]]] = {"gatekeeper": ("gk-gatekeeper", "nginx"), "proxy": ("gk-proxy",)}
+UNITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "gatekeeper": ("gk-gatekeeper", "nginx"),
+    "orchestrator": ("gk-orchestrator",),
+    "proxy": ("gk-proxy",),
+}
 
 
 def account(service: Service) -> str:

@@ -9,6 +9,7 @@ from deploy.engines.mariadb import GRANTS
 from tests.live.cluster_fixtures import LiveCluster
 
 SCHEMA = "gk_accounts"
+OF_THE_APPLICATION = [name for name, grant in GRANTS.items() if grant.rights]
 _OBJECTS = (
     "CREATE TABLE gk_accounts.t (id INT PRIMARY KEY AUTO_INCREMENT, a INT)",
     "CREATE TABLE gk_accounts.u (id INT PRIMARY KEY, t_id INT)",
@@ -99,13 +100,38 @@ def fill(cluster: LiveCluster) -> None:
 def test_each_account_can_do_its_work_and_nothing_else(
     schema: LiveCluster, statement: str, errors: tuple[int, ...]
 ) -> None:
-    found = {name: error_of(schema, name, statement) for name in GRANTS}
+    found = {name: error_of(schema, name, statement) for name in OF_THE_APPLICATION}
     if 0 in found.values() and not statement.startswith(("SELECT", "SHOW")):
         fill(schema)
-    assert found == dict(zip(GRANTS, errors, strict=True))
+    assert found == dict(zip(OF_THE_APPLICATION, errors, strict=True))
 
 
-def error_of(cluster: LiveCluster, name: str, statement: str) -> int:
+QUEUE = {
+    "SELECT id FROM requests": 0,
+    "SELECT body FROM results": 0,
+    "UPDATE requests SET turn = 1 WHERE id = ''": 0,
+    "DELETE FROM results WHERE id = ''": 0,
+    "SELECT title FROM rental.film": 1142,
+    "INSERT INTO rental.language VALUES ()": 1142,
+    "CREATE TABLE another (id INT)": 1142,
+    "ALTER TABLE requests ADD COLUMN a INT": 1142,
+    "DROP TABLE results": 1142,
+    "TRUNCATE TABLE requests": 1142,
+    "SELECT * FROM mysql.global_priv": 1142,
+}
+
+
+@pytest.mark.parametrize(("statement", "error"), QUEUE.items(), ids=QUEUE)
+def test_the_queues_account_has_its_own_two_tables_alone(cluster: LiveCluster, statement: str, error: int) -> None:
+    assert error_of(cluster, "queue", statement, "gatekeeper") == error
+
+
+@pytest.mark.parametrize("name", OF_THE_APPLICATION)
+def test_no_other_account_sees_the_queue(cluster: LiveCluster, name: str) -> None:
+    assert error_of(cluster, name, "SELECT body FROM gatekeeper.requests", "rental") == 1142
+
+
+def error_of(cluster: LiveCluster, name: str, statement: str, database: str = SCHEMA) -> int:
     """The server's error for the statement under the account, 0 when there is none."""
     server, accounts = cluster.node("manager"), cluster.accounts
     with (
@@ -114,7 +140,7 @@ def error_of(cluster: LiveCluster, name: str, statement: str) -> int:
             port=server.mysql_port,
             user=accounts[f"{name}_user"],
             password=accounts[f"{name}_password"],
-            database=SCHEMA,
+            database=database,
             autocommit=True,
         ) as connection,
         connection.cursor() as cursor,

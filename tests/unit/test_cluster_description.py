@@ -22,10 +22,10 @@ def ec2(**settings: Any) -> dict[str, Any]:
     return {**GALERA, "provider": "ec2", "ec2": {"operator": "203.0.113.7/32", **settings}}
 
 
-def test_seven_machines_stand_by_default() -> None:
+def test_eight_machines_stand_by_default() -> None:
     wanted = checked(NDB).wanted()
     assert [machine.name for machine in wanted] == [
-        *("standalone", "manager", "data1", "data2", "data3", "proxy", "gatekeeper")
+        *("standalone", "manager", "data1", "data2", "data3", "proxy", "orchestrator", "gatekeeper")
     ]
 
 

@@ -31,7 +31,8 @@ def listed(host: Pretended) -> list[Machine]:
 
 def test_the_order_is_that_of_trust(world: World) -> None:
     deploy(world.deployment)
-    order = ["demo files", "machines", "manager tunnel", "engine", "schemas", "proxy service", "gatekeeper service"]
+    order = ["demo files", "machines", "manager tunnel", "engine", "schemas", "proxy service"]
+    order += ["orchestrator service", "gatekeeper service"]
     places = [world.log.index(step) for step in order]
     assert places == sorted(places)
     assert world.log.index("gatekeeper service") < world.log.index("gatekeeper nginx")
@@ -49,12 +50,13 @@ def test_a_second_run_says_unchanged_throughout_and_writes_nothing(world: World)
     assert {path: path.read_bytes() for path in world.deployment.directory.rglob("*") if path.is_file()} == before
 
 
-SECRETS = ("operator.key", "tunnel.key", "accounts.toml", "api-key", "group-secret")
+SECRETS = ("operator.key", "tunnel.key", "accounts.toml", "api-key", "group-secret", "queue-secret")
 GETS = {
     "standalone": set(),
     "manager": set(),
     "data1": set(),
     "proxy": {"tunnel.key", "accounts.toml"},
+    "orchestrator": {"queue-secret"},
     "gatekeeper": set(),
 }
 
@@ -71,13 +73,13 @@ def test_a_secret_goes_to_the_machines_that_need_it_and_by_standard_input_only(
         assert not any(content in script.encode() for script in host.scripts)
 
 
-@pytest.mark.parametrize("name", ["proxy", "gatekeeper"])
+@pytest.mark.parametrize("name", ["proxy", "orchestrator", "gatekeeper"])
 def test_a_services_files_are_its_accounts_alone(world: World, name: str) -> None:
     deploy(world.deployment)
     states = {
         path: state for path, (state, _) in world.hosts[name].files.items() if path.startswith("/etc/gatekeeper/")
     }
-    assert len(states) >= 6
+    assert len(states) >= 5
     assert set(states.values()) == {f"regular file|0600|gk-{name}:gk-{name}"}
 
 
@@ -88,7 +90,7 @@ def test_proxies_come_to_servers_as_the_tunnels_account_and_the_operators_invent
     users = {machine.name: machine.user_name for machine in listed(world.hosts["proxy"])}
     assert users == {
         **dict.fromkeys(["standalone", "manager", "data1", "data2", "data3"], "gk-tunnel"),
-        **dict.fromkeys(["proxy", "gatekeeper"], "admin"),
+        **dict.fromkeys(["proxy", "orchestrator", "gatekeeper"], "admin"),
     }
     assert list(inventory.load(world.deployment.material.inventory)) == listed(world.hosts["proxy"])
 
@@ -98,7 +100,7 @@ def test_what_is_asked_of_the_provider_is_the_description_with_the_firewalls_rul
     (order,) = world.provider.orders
     assert order.machines == CLUSTER.wanted()
     assert order.operator_key == world.deployment.material.operator_public_key
-    assert {rule.to for rule in order.rules} == {"standalone", "manager", "data", "proxy", "gatekeeper"}
+    assert {rule.to for rule in order.rules} == {"standalone", "manager", "data", "proxy", "orchestrator", "gatekeeper"}
 
 
 def test_accounts_are_made_on_one_node_of_the_cluster_and_on_the_stand_alone_server(world: World) -> None:

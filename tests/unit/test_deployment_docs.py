@@ -63,7 +63,7 @@ def test_every_member_of_the_description_is_documented_with_its_default(
 
 def test_the_descriptions_words_for_defaults_are_true() -> None:
     described = cluster.Cluster()
-    assert len(described.wanted()) == 7
+    assert len(described.wanted()) == 8
     assert described.schemas == ("rental",)
     groups = msgspec.structs.asdict(described.machines)
     assert {role for role, group in groups.items() if group.volume_gib == 20} == {"standalone", "manager", "data"}
@@ -89,7 +89,7 @@ def test_every_file_of_the_operator_is_documented_with_its_mode(tmp_path: Path) 
 
 @pytest.mark.parametrize("engine", ["galera", "ndb"])
 def test_the_firewalls_table_is_that_of_the_code(engine: str) -> None:
-    roles: frozenset[MachineRole] = frozenset({"standalone", "manager", "data", "proxy", "gatekeeper"})
+    roles: frozenset[MachineRole] = frozenset({"standalone", "manager", "data", "proxy", "orchestrator", "gatekeeper"})
     told = {
         (to, int(port), source)
         for to, ports, sources, of in rows("Who reaches whom")

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 
 from contract.errors import error_types
+from contract.later import STATES, NewRequest
 from contract.messages import Answer, EndpointRequest
 from gatekeeper import settings as gatekeeper_settings
 from gatekeeper.policy import Role
+from orchestrator import settings as orchestrator_settings
 from proxy import settings as proxy_settings
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,7 @@ def rows(text: str, heading: str) -> dict[str, list[str]]:
     [
         ("### proxy.toml, named by PROXY_CONFIG", proxy_settings.Settings),
         ("### gatekeeper.toml, named by GATEKEEPER_CONFIG", gatekeeper_settings.Settings),
+        ("### orchestrator.toml, named by ORCHESTRATOR_CONFIG", orchestrator_settings.Settings),
     ],
 )
 def test_every_setting_is_documented_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
@@ -57,6 +60,13 @@ def test_every_member_of_a_request_is_documented() -> None:
     assert documented.keys() == {field.name for field in msgspec.structs.fields(EndpointRequest)}
 
 
+def test_every_member_of_a_request_for_later_is_documented() -> None:
+    documented = rows(page("docs/api.md"), "## POST /new-requests")
+    own = {field.name for field in msgspec.structs.fields(NewRequest)}
+    assert documented.keys() == own - {field.name for field in msgspec.structs.fields(EndpointRequest)}
+    assert rows(page("docs/api.md"), "### GET /new-requests/ID").keys() == set(STATES)
+
+
 def test_every_member_of_an_answer_is_shown() -> None:
     shown = page("docs/api.md").partition("### The answer\n")[2].partition("\n###")[0]
     for field in msgspec.structs.fields(Answer):
@@ -71,7 +81,7 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 def test_every_metric_is_documented_and_there() -> None:
     documented = rows(page("docs/operations.md"), "## Metrics").keys()
-    sources = page("proxy/metrics.py") + page("gatekeeper/metrics.py")
+    sources = "".join(page(f"{service}/metrics.py") for service in ("proxy", "gatekeeper", "orchestrator"))
     assert documented == set(re.findall(r'"(gatekeeper_\w+)"', sources))
 
 
@@ -79,7 +89,9 @@ def test_every_metric_is_documented_and_there() -> None:
 def test_what_a_page_points_to_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#:]+)\)", text)
-    files = re.findall(r"`((?:contract|proxy|gatekeeper|client|deploy|tests|benchmark|docs)/[\w/.-]+)`", text)
+    files = re.findall(
+        r"`((?:contract|proxy|gatekeeper|orchestrator|client|deploy|tests|benchmark|docs)/[\w/.-]+)`", text
+    )
     missing = [name for name in links if not (path.parent / name).exists()]
     missing += [name for name in files if not (ROOT / name).exists()]
     assert missing == []

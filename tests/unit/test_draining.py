@@ -15,12 +15,11 @@ import gevent
 import gevent.socket
 import pytest
 
-from contract import idle, serving
+from contract import exchange, idle, serving
 from contract.settings import Tls
 from contract.waiting import Wait
 from deploy import certificates
 from deploy.nginx import Edge, render
-from gatekeeper import exchange
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
 

@@ -155,14 +155,18 @@ def test_a_password_reaches_the_server_as_the_hash_that_it_keeps() -> None:
 
 
 def test_accounts_get_rights_on_the_schemas_alone() -> None:
-    accounts = mariadb.Accounts("gk_reader", "r", "gk_writer", "w", "gk_caller", "c", "gk_builder", "b")
-    by = {password: f"IDENTIFIED BY PASSWORD '{mariadb.password_hash(password)}'" for password in "rwcb"}
-    schema, table, *statements = mariadb.account_statements(accounts, ["film_shop"])
+    accounts = mariadb.Accounts(
+        "gk_reader", "r", "gk_writer", "w", "gk_caller", "c", "gk_builder", "b", "gk_queue", "q"
+    )
+    by = {password: f"IDENTIFIED BY PASSWORD '{mariadb.password_hash(password)}'" for password in "rwcbq"}
+    schema, *rest = mariadb.account_statements(accounts, ["film_shop"])
+    tables, statements = rest[:3], rest[3:]
     assert schema == "CREATE DATABASE IF NOT EXISTS `gatekeeper` CHARACTER SET utf8mb4"
-    assert table.startswith("CREATE TABLE IF NOT EXISTS `gatekeeper`.`ledger` (")
-    assert table.endswith(") ENGINE=InnoDB")
+    for name, table in zip(("ledger", "requests", "results"), tables, strict=True):
+        assert table.startswith(f"CREATE TABLE IF NOT EXISTS `gatekeeper`.`{name}` (")
+        assert table.endswith(") ENGINE=InnoDB")
     assert statements == [
-        f"CREATE OR REPLACE USER 'gk_reader'@'127.0.0.1' {by['r']} WITH MAX_USER_CONNECTIONS 80",
+        f"CREATE OR REPLACE USER 'gk_reader'@'127.0.0.1' {by['r']} WITH MAX_USER_CONNECTIONS 70",
         r"GRANT SELECT ON `film\_shop`.* TO 'gk_reader'@'127.0.0.1'",
         f"CREATE OR REPLACE USER 'gk_writer'@'127.0.0.1' {by['w']} WITH MAX_USER_CONNECTIONS 70",
         r"GRANT SELECT, INSERT, UPDATE, DELETE ON `film\_shop`.* TO 'gk_writer'@'127.0.0.1'",
@@ -171,6 +175,9 @@ def test_accounts_get_rights_on_the_schemas_alone() -> None:
         r"GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON `film\_shop`.* TO 'gk_caller'@'127.0.0.1'",
         f"CREATE OR REPLACE USER 'gk_builder'@'127.0.0.1' {by['b']} WITH MAX_USER_CONNECTIONS 10",
         r"GRANT CREATE, ALTER, DROP, INDEX, REFERENCES, INSERT ON `film\_shop`.* TO 'gk_builder'@'127.0.0.1'",
+        f"CREATE OR REPLACE USER 'gk_queue'@'127.0.0.1' {by['q']} WITH MAX_USER_CONNECTIONS 10",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`requests` TO 'gk_queue'@'127.0.0.1'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`results` TO 'gk_queue'@'127.0.0.1'",
     ]
 
 

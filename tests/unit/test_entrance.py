@@ -12,11 +12,11 @@ from flask.testing import FlaskClient
 from structlog.testing import CapturingLogger
 from werkzeug.test import TestResponse
 
+from contract.peers import Reply
 from gatekeeper import gate, guesses, keys
 from gatekeeper.app import create_app
 from gatekeeper.rates import Limits
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Reply
 
 QUERY = {"query": "SELECT a FROM t"}
 POLICY = """

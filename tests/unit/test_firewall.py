@@ -5,7 +5,7 @@ import pytest
 from contract.inventory import MachineRole
 from deploy.firewall import Rule, rules
 
-ALL: frozenset[MachineRole] = frozenset({"standalone", "manager", "data", "proxy", "gatekeeper"})
+ALL: frozenset[MachineRole] = frozenset({"standalone", "manager", "data", "proxy", "orchestrator", "gatekeeper"})
 
 
 @pytest.mark.parametrize("engine", ["galera", "ndb"])
@@ -27,8 +27,17 @@ def test_with_a_jump_host_the_operator_reaches_the_gatekeeper_only() -> None:
 
 
 @pytest.mark.parametrize("engine", ["galera", "ndb"])
-def test_a_gatekeeper_reaches_proxies_at_one_port_and_no_node(engine: str) -> None:
-    assert [rule for rule in rules(engine, ALL) if rule.source == "gatekeeper"] == [Rule("proxy", 8443, "gatekeeper")]
+def test_a_gatekeeper_reaches_orchestrators_and_proxies_at_one_port_each_and_no_node(engine: str) -> None:
+    assert [rule for rule in rules(engine, ALL) if rule.source == "gatekeeper"] == [
+        Rule("orchestrator", 8444, "gatekeeper"),
+        Rule("proxy", 8443, "gatekeeper"),
+    ]
+
+
+@pytest.mark.parametrize("engine", ["galera", "ndb"])
+def test_an_orchestrator_reaches_proxies_at_one_port_and_nothing_else(engine: str) -> None:
+    found = [rule for rule in rules(engine, ALL) if rule.source == "orchestrator"]
+    assert found == [Rule("proxy", 8443, "orchestrator")]
 
 
 @pytest.mark.parametrize("engine", ["galera", "ndb"])

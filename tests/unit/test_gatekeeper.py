@@ -13,13 +13,13 @@ from werkzeug.test import TestResponse
 
 from contract.errors import GatekeeperError, UpstreamFailed
 from contract.messages import ProxyRequest
+from contract.peers import Reply
 from contract.settings import SettingsError
 from gatekeeper import keys
 from gatekeeper.app import create_app
 from gatekeeper.audit_chain import verify
 from gatekeeper.rates import Limits
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Reply
 
 POLICY = """
 [roles.reader]

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from contract.errors import BadRequest, Forbidden, GatekeeperError
+from contract.exchange import Lost, NotConnected
 from contract.messages import EndpointRequest as Endpoint
 from contract.messages import Idempotency, ProxyRequest, Statement, decode
+from contract.peers import Reply, failure_of
 from gatekeeper import keys
 from gatekeeper.analysis import analyse
 from gatekeeper.app import create_app
-from gatekeeper.exchange import Lost, NotConnected
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Reply, failure_of
 from tests.unit.test_gatekeeper import Recorder, Sender, settings, upstream
 
 __all__ = ["settings", "upstream"]
@@ -200,5 +200,5 @@ LOST: dict[str, tuple[Exception, dict[str, bool], str, bool]] = {
 def test_what_may_be_sent_to_another_proxy_after_one_was_lost(
     error: Exception, kind: dict[str, bool], outcome: str, again: bool
 ) -> None:
-    failure: GatekeeperError = failure_of(error, **kind)
+    failure: GatekeeperError = failure_of("proxy", error, **kind)
     assert (failure.outcome, failure.retryable) == (outcome, again)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from contract import plain
 from contract.errors import GatekeeperError, RateLimited, Unauthenticated, UpstreamFailed
+from contract.peers import Reply
 from gatekeeper import keys
 from gatekeeper.app import create_app
 from gatekeeper.settings import Settings
-from gatekeeper.upstream import Reply
 
 POLICY = """
 [roles.reader]

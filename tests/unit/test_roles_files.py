@@ -8,7 +8,7 @@ from deploy.deployment import SAMPLE_POLICY
 from deploy.roles.files import KeyIsOpen, Material
 from gatekeeper import keys
 
-SECRET = ["operator.key", "tunnel.key", "accounts.toml", "api-key", "group-secret"]
+SECRET = ["operator.key", "tunnel.key", "accounts.toml", "api-key", "group-secret", "queue-secret"]
 
 
 @pytest.fixture(scope="module")

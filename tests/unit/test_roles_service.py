@@ -11,9 +11,10 @@ from deploy.cluster import Edge
 from deploy.deployment import SAMPLE_POLICY
 from deploy.host import Done, HostError
 from deploy.release import Release
-from deploy.roles import edge, gatekeeper, proxy, service
+from deploy.roles import edge, gatekeeper, orchestrator, proxy, service
 from deploy.roles.files import Material
 from gatekeeper.settings import Settings as GatekeeperSettings
+from orchestrator.settings import Settings as OrchestratorSettings
 from proxy.settings import Settings as ProxySettings
 from tests.unit.pretended_hosts import Pretended
 
@@ -106,11 +107,20 @@ def test_a_proxys_settings_are_such_as_it_takes(engine: str) -> None:
     assert (found.engine, found.writes) == (engine, {"galera": "manager", "ndb": "any"}[engine])
 
 
+def test_an_orchestrators_settings_are_such_as_it_takes() -> None:
+    host = Pretended("orchestrator", "orchestrator")
+    found = msgspec.toml.decode(orchestrator.settings(host, ["10.0.0.5:8443"]), type=OrchestratorSettings)
+    assert found.listen == f"{host.machine.private_ip_address}:8444"
+    assert list(found.proxies) == ["https://10.0.0.5:8443"]
+    assert str(found.metrics_listen).startswith("127.0.0.1:")
+
+
 def test_a_gatekeepers_settings_are_such_as_it_takes_and_it_listens_on_loopback_only() -> None:
     host = Pretended("gatekeeper", "gatekeeper")
-    text = gatekeeper.settings(host, ["10.0.0.5:8443", "10.0.0.6:8443"])
+    text = gatekeeper.settings(host, ["10.0.0.5:8443", "10.0.0.6:8443"], ["10.0.0.7:8444"])
     found = msgspec.toml.decode(text, type=GatekeeperSettings)
     assert list(found.proxies) == ["https://10.0.0.5:8443", "https://10.0.0.6:8443"]
+    assert list(found.orchestrators) == ["https://10.0.0.7:8444"]
     assert found.listen.startswith("127.0.0.1:")
     assert str(found.metrics_listen).startswith("127.0.0.1:")
     assert found.trusted_proxy == "127.0.0.1"

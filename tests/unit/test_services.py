@@ -58,6 +58,8 @@ def test_the_gatekeeper_knows_every_proxy_where_it_listens(two_proxies: Services
     gatekeeper = tomllib.loads(two_proxies.gatekeeper.settings.read_text())
     listening = [tomllib.loads(proxy.settings.read_text())["listen"] for proxy in two_proxies.proxies]
     assert gatekeeper["proxies"] == [f"https://{address}" for address in listening]
+    orchestrators = [orchestrator.listen for orchestrator in two_proxies.orchestrators]
+    assert gatekeeper["orchestrators"] == [f"https://{address}" for address in orchestrators]
     assert two_proxies.gatekeeper_url == f"http://{gatekeeper['listen']}"
 
 
@@ -68,7 +70,8 @@ def test_the_members_are_those_that_the_services_read(two_proxies: Services) -> 
     assert members == {
         "proxy1": proxy,
         "proxy2": proxy,
-        "gatekeeper1": common | {"workers", "proxies", "policy", "keys", "audit", "records"},
+        "orchestrator1": common | {"proxies", "secret"},
+        "gatekeeper1": common | {"workers", "proxies", "orchestrators", "policy", "keys", "audit", "records"},
     }
 
 
@@ -83,9 +86,9 @@ def test_certificates_are_where_the_settings_say(two_proxies: Services) -> None:
 
 def test_every_service_has_ports_and_a_closed_short_directory_of_its_own(two_proxies: Services) -> None:
     ports = [address for service in two_proxies.services for address in (service.listen, service.metrics_listen)]
-    assert len(set(ports)) == 6
+    assert len(set(ports)) == 8
     directories = [Path(tomllib.loads(each.settings.read_text())["runtime_directory"]) for each in two_proxies.services]
-    assert len(set(directories)) == 3
+    assert len(set(directories)) == 4
     assert all(stat.S_IMODE(directory.stat().st_mode) == 0o700 for directory in directories)
     assert all(len(str(directory)) < 50 for directory in directories), "a Unix socket's path may have 107 bytes"
 

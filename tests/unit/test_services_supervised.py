@@ -1,4 +1,4 @@
-"""supervisord keeps services up: real processes, with stand-ins for proxy and gatekeeper that only know /readyz."""
+"""supervisord keeps services up: real processes, with stand-ins for the services that only know /readyz."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ import os, ssl, tomllib
 settings = tomllib.load(open(os.environ["{variable}"], "rb"))
 bind = settings["listen"]
 workers = settings.get("workers", 1)
-if "proxies" not in settings:
+if "keys" not in settings:
     certfile, keyfile, ca_certs = (settings["tls"][name] for name in ("certificate", "key", "authority"))
     cert_reqs = ssl.CERT_REQUIRED
 """
@@ -43,8 +43,8 @@ def stand_in(root: Path, role: str) -> None:
 def services(tmp_path: Path) -> Iterator[Services]:
     """The services of a cluster whose directory has blanks and a `;` in its name, not started."""
     state = tmp_path / "a b ;c"
-    stand_in(state, "proxy")
-    stand_in(state, "gatekeeper")
+    for role in ("proxy", "orchestrator", "gatekeeper"):
+        stand_in(state, role)
     made = configure_now(installation(state))
     yield made
     supervision.stop(made)

@@ -71,7 +71,7 @@ def test_two_sets_of_accounts_take_turns_and_no_password_is_used_twice() -> None
         for member, value in msgspec.structs.asdict(accounts).items()
         if member.endswith("_password")
     ]
-    assert len(set(secrets)) == 12
+    assert len(set(secrets)) == 15
 
 
 def test_ssh_trusts_the_known_host_key_only_and_offers_one_key() -> None:

@@ -41,7 +41,7 @@ def steps(world: World, *words: str) -> list[str]:
 def test_a_rolling_restart_takes_services_first_and_the_next_node_when_the_one_before_serves(world: World) -> None:
     upkeep.restart(world.deployment)
     nodes = [f"{step} {name}" for name in ("manager", "data1", "data2", "data3") for step in STEPS]
-    assert steps(world, "succeed", *STEPS) == ["succeed gatekeeper", "succeed proxy", *nodes]
+    assert steps(world, "succeed", *STEPS) == ["succeed gatekeeper", "succeed orchestrator", "succeed proxy", *nodes]
 
 
 def test_nothing_is_restarted_while_a_machine_is_missing(world: World) -> None:
@@ -68,7 +68,7 @@ def test_old_passwords_are_dropped_only_when_the_new_ones_are_known_and_used(
         for word in ("ALTER USER", "COUNT(DISTINCT user)", "DROP USER"):
             if word in script:
                 world.log.append(f"sql {host.name} {word}")
-        return "4" if "COUNT(DISTINCT user)" in script else sql(host, script, timeout_s=timeout_s)
+        return "5" if "COUNT(DISTINCT user)" in script else sql(host, script, timeout_s=timeout_s)
 
     monkeypatch.setattr(world.engine, "sql", noted)
     before = world.deployment.material.accounts()
@@ -86,7 +86,8 @@ def test_certificates_among_nodes_are_rotated_after_those_of_services_and_only_i
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upkeep.rotate_certificates(world.deployment, with_edge=False)
-    assert steps(world, "succeed", "engine's") == ["succeed gatekeeper", "succeed proxy", "engine's certificates"]
+    services = [f"succeed {name}" for name in ("gatekeeper", "orchestrator", "proxy")]
+    assert steps(world, "succeed", "engine's") == [*services, "engine's certificates"]
     monkeypatch.setattr(world.engine, "is_ready", lambda _state: False)
     with pytest.raises(NotWhole, match="not in step"):
         upkeep.rotate_certificates(world.deployment, with_edge=False)

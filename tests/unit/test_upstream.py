@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from contract import peers
 from contract.errors import Unavailable
 from contract.settings import Tls
 from deploy import certificates
-from gatekeeper import upstream
 from gatekeeper.settings import Settings
 from gatekeeper.upstream import Proxies
 
@@ -98,7 +98,7 @@ def test_a_proxy_that_is_too_busy_for_a_handshake_is_asked_again(
 def test_a_write_whose_handshake_did_not_end_was_not_executed(
     proxy: Proxy, proxies: Proxies, turn: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(peers, "_PATIENCE_S", 0.0)
     served = proxy.serve(turn)
     with pytest.raises(Unavailable) as failure:
         post(proxies)

@@ -1,4 +1,4 @@
-"""Exchanges with one proxy over HTTP/1.1: connections that are kept, requests as bytes, answers as they come.
+"""Exchanges with one service over HTTP/1.1: connections that are kept, requests as bytes, answers as they come.
 
 In the place of requests and urllib3, which took half of the gatekeeper's time (docs/benchmarks.md). httptools, Node's
 own parser, reads the answers.
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from contract.idle import REUSED_WITHIN_S
-from contract.roles import dns_name
+from contract.roles import Role, dns_name
 from contract.waiting import has_bytes
 
 _RECEIVED_BYTES = 64 << 10
@@ -24,11 +24,11 @@ Context = Callable[[], ssl.SSLContext]
 
 
 class NotConnected(Exception):
-    """There is no connection, or it is not one to a proxy: nothing was sent."""
+    """There is no connection, or it is not one to the peer: nothing was sent."""
 
 
 class TooBusy(NotConnected):
-    """The proxy did not take the connection in time, or gave it up in its handshake; it may take one in a moment."""
+    """The peer did not take the connection in time, or gave it up in its handshake; it may take one in a moment."""
 
 
 class Lost(Exception):
@@ -36,10 +36,11 @@ class Lost(Exception):
 
 
 class Exchanges:
-    """Exchanges with the proxy at `url`. `context` gives what TLS connections are made with; needed for https alone."""
+    """Exchanges with the service of that role at `url`. `context` gives what TLS connections are made with."""
 
-    def __init__(self, url: str, context: Context | None) -> None:
+    def __init__(self, url: str, role: Role, context: Context | None) -> None:
         parts = urlsplit(url)
+        self._server_name = dns_name(role)
         self._address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         self._context = context if parts.scheme == "https" else None
         self._host = parts.netloc
@@ -87,13 +88,13 @@ class Exchanges:
             raise TooBusy(type(error).__name__) from error
         except OSError as error:
             raise NotConnected(type(error).__name__) from error
-        return _Connection(_secured(plain, context) if context else plain)
+        return _Connection(_secured(plain, context, self._server_name) if context else plain)
 
 
-def _secured(plain: socket.socket, context: ssl.SSLContext) -> socket.socket:
-    """The same connection in TLS, with a server that is a proxy, by the role in its certificate, at any address."""
+def _secured(plain: socket.socket, context: ssl.SSLContext, server_name: str) -> socket.socket:
+    """The same connection in TLS, with a server of that name, by the role in its certificate, at any address."""
     try:
-        return context.wrap_socket(plain, server_hostname=dns_name("proxy"))
+        return context.wrap_socket(plain, server_hostname=server_name)
     except ssl.SSLCertVerificationError as error:
         plain.close()
         raise NotConnected(type(error).__name__) from error
@@ -138,7 +139,7 @@ class _Connection:
 
 
 class Answering:
-    """An answer that has begun: its status, its headers with names as the proxy writes them, and what follows.
+    """An answer that has begun: its status, its headers with names as the peer writes them, and what follows.
 
     It must be closed.
     """

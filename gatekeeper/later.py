@@ -1,0 +1,168 @@
+"""`/new-requests`: statements that pass the gate as any others, and are then kept by an orchestrator for later."""
+
+import hashlib
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+
+from contract import plain
+from contract.errors import GatekeeperError, NotFound
+from contract.later import ListQuery, NewRequest, OneQuery, QueueRequest
+from contract.messages import ProxyRequest
+from contract.peers import Reply
+from contract.watched import Watched
+from gatekeeper.endpoint import passed_on
+from gatekeeper.entrance import Caller, Entrance, visit
+from gatekeeper.gate import Asking, Gate, Passage, check_idempotency_key
+from gatekeeper.judge import Judge
+
+# The orchestrator gives up on its queue before.
+_TIMEOUT_MS: Final = 15_000
+# How long a request waits for an orchestrator when none can be reached, or one was lost.
+_PATIENCE_S: Final = 5.0
+_PAUSE_S: Final = 0.2
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Orchestrators(Protocol):
+    """What keeps requests for later; a test hands in another."""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        request_id: str,
+        accept: str,
+        timeout_ms: int,
+        is_read: bool,
+        is_keyed: bool = False,
+    ) -> Reply:
+        """Sends a request. Raises GatekeeperError."""
+        ...
+
+
+class Later:
+    """Accepts requests for later, and tells their owners how they are. An owner is a key's name."""
+
+    def __init__(
+        self, gate: Gate, entrance: Entrance, judges: Watched[Judge], orchestrators: Orchestrators | None
+    ) -> None:
+        self._gate = gate
+        self._entrance = entrance
+        self._judges = judges
+        self._orchestrators = orchestrators
+
+    def accept(self, request_id: str, caller: Caller, read: Callable[[], NewRequest], key: str | None) -> plain.Answer:
+        """Has a statement put into the queue, which `key` (Idempotency-Key) names. Raises GatekeeperError."""
+        passage, reading = Passage(request_id), _Reading(read, key)
+        try:
+            asking = Asking(request_id, caller, lambda: plain.JSON, reading, read_only=False, deferred=True)
+            forwarded = self._gate.admit(passage, asking)
+            assert passage.key is not None
+            message = queued(passage.key.name, forwarded, reading.message, key)
+            reply = self._ask("POST", "/new-requests", msgspec.json.encode(message), request_id)
+        except GatekeeperError as error:
+            passage.log(error.status, code=error.code, rule=error.rule)
+            if key is None and error.outcome == "unknown":
+                error.retryable = False  # sent again it would be another request
+            raise
+        finally:
+            passage.leave()
+        passage.log(reply.status, code=reply.headers.get(plain.CODE_HEADER))
+        return passed_on(reply, request_id, _nothing)
+
+    def one(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
+        """How one of the caller's requests is. Raises GatekeeperError."""
+        return self._look("GET", request_id, caller, lambda: (_path(id_), read()))
+
+    def listed(self, request_id: str, caller: Caller, read: Callable[[], ListQuery]) -> plain.Answer:
+        """The caller's requests. Raises GatekeeperError."""
+        return self._look("GET", request_id, caller, lambda: ("/new-requests", read()))
+
+    def cancel(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
+        """Takes one of the caller's requests out of the queue. Raises GatekeeperError."""
+        return self._look("DELETE", request_id, caller, lambda: (_path(id_), read()))
+
+    def _look(
+        self, method: str, request_id: str, caller: Caller, asked: Callable[[], tuple[str, OneQuery | ListQuery]]
+    ) -> plain.Answer:
+        with visit(self._entrance, self._judges, caller) as key:
+            path, query = asked()
+            members: Mapping[str, Any] = msgspec.to_builtins(query)
+            given = {name: value for name, value in members.items() if value is not None}
+            reply = self._ask(method, f"{path}?{urlencode({**given, 'owner': key.name})}", b"", request_id)
+        return passed_on(reply, request_id, _nothing)
+
+    def _ask(self, method: str, path: str, body: bytes, request_id: str) -> Reply:
+        """Whatever is asked of an orchestrator may be asked again: a request has its id from here.
+
+        So one that is just being started again, by whoever looks after it, is waited for. Raises GatekeeperError.
+        """
+        if self._orchestrators is None:
+            raise NotFound("this deployment keeps no requests for later: it has no orchestrator")
+        patience = time.monotonic() + _PATIENCE_S
+        is_read = method == "GET"
+        while True:
+            try:
+                return self._orchestrators.ask(
+                    method,
+                    path,
+                    body,
+                    request_id=request_id,
+                    accept=plain.JSON,
+                    timeout_ms=_TIMEOUT_MS,
+                    is_read=is_read,
+                    is_keyed=not is_read,
+                )
+            except GatekeeperError as error:
+                if not error.retryable or time.monotonic() >= patience:
+                    raise
+            time.sleep(_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
+
+
+class _Reading:
+    """Reads the message, and keeps it: the gate forwards less than all of it."""
+
+    def __init__(self, read: Callable[[], NewRequest], key: str | None) -> None:
+        self._read = read
+        self._key = key
+        self.message: NewRequest
+
+    def __call__(self) -> NewRequest:
+        if self._key is not None:
+            check_idempotency_key(self._key)
+        self.message = self._read()
+        return self.message
+
+
+def queued(owner: str, judged: ProxyRequest, asked: NewRequest, key: str | None) -> QueueRequest:
+    """The request for the queue. The same owner and key make the same id; without a key there is a new one."""
+    id_ = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32] if key else secrets.token_hex(16)
+    return QueueRequest(
+        id=id_,
+        owner=owner,
+        fingerprint=hashlib.sha256(msgspec.json.encode(asked)).hexdigest(),
+        request=judged,
+        priority=asked.priority,
+        run_at_ms=max(0, int(asked.run_at.timestamp() * 1000)) if asked.run_at else None,
+        max_attempts=asked.max_attempts,
+    )
+
+
+def _path(id_: str) -> str:
+    """Raises NotFound for what can't be an id."""
+    if not _ID.fullmatch(id_):
+        raise NotFound("there is no such request")
+    return f"/new-requests/{id_}"
+
+
+def _nothing() -> None:
+    """There is nothing to give back."""

@@ -1,0 +1,181 @@
+"""The slots, free or busy, in which accepted requests are run; the queue is what waits while all are busy."""
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from contract.errors import GatekeeperError, InternalError, UpstreamFailed
+from contract.messages import ProxyRequest
+from orchestrator import metrics
+from orchestrator.claims import Claim, Claims
+from orchestrator.pages import split
+from orchestrator.settings import Settings
+from orchestrator.statements import Statements
+from orchestrator.states import Step, after_failure, is_hopeless
+
+log = structlog.get_logger()
+
+# What is run when the orchestrator is told to end may go on for so long; then others take it over.
+DRAIN_S: Final = 30.0
+_SWEEP_S: Final = 5.0
+
+
+class Workers:
+    """Claims requests while slots are free, runs them, renews their leases, and removes what ended long ago."""
+
+    def __init__(self, claims: Claims, statements: Statements, settings: Settings) -> None:
+        self._claims = claims
+        self._statements = statements
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._running: dict[str, Claim] = {}
+        self._more = threading.Event()
+        self._stopping = threading.Event()
+        self._drained_at = float("inf")
+
+    @property
+    def busy(self) -> int:
+        """The slots in which something runs."""
+        return len(self._running)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing new is begun."""
+        return self._stopping.is_set()
+
+    def start(self) -> None:
+        """Begins to work, in threads."""
+        lease_s = self._settings.lease_ms / 1000
+        for name, work in (("claim", self._claim), ("renew", self._repeat(self._renew, lease_s / 3))):
+            threading.Thread(target=work, name=name, daemon=True).start()
+        threading.Thread(target=self._repeat(self._sweep, _SWEEP_S), name="sweep", daemon=True).start()
+
+    def wake(self) -> None:
+        """Says that there may be something to do."""
+        self._more.set()
+
+    def stop(self) -> None:
+        """Begins nothing new from now on."""
+        if not self._stopping.is_set():
+            self._drained_at = time.monotonic() + DRAIN_S
+            self._stopping.set()
+            self._more.set()
+
+    def close(self) -> None:
+        """Gives back what runs still: after the time for that where it was told to `stop` before, else at once."""
+        drained_at = self._drained_at if self._stopping.is_set() else 0.0
+        self.stop()
+        while self._running and time.monotonic() < drained_at:
+            time.sleep(0.05)
+        for claim in tuple(self._running.values()):
+            try:
+                self._claims.put_back(claim, None, 0, counts=False)
+            except GatekeeperError as error:
+                log.warning("not_given_back", id=claim.id, code=error.code)
+
+    def _claim(self) -> None:
+        while not self._stopping.is_set():
+            free = self._settings.slots - self.busy
+            taken = self._taken(free) if free else []
+            for claim in taken:
+                self._begin(claim)
+            if not free or len(taken) < free:
+                self._more.wait(self._settings.poll_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 no secret
+                self._more.clear()
+
+    def _taken(self, free: int) -> list[Claim]:
+        try:
+            return self._claims.take(free)
+        except GatekeeperError as error:
+            log.warning("no_claims", code=error.code, detail=error.detail)
+            return []
+
+    def _begin(self, claim: Claim) -> None:
+        with self._lock:
+            self._running[claim.claim + claim.id] = claim
+        metrics.busy(self.busy)
+        threading.Thread(target=self._work, args=(claim,), name=f"slot-{secrets.token_hex(2)}", daemon=True).start()
+
+    def _work(self, claim: Claim) -> None:
+        started = time.perf_counter()
+        try:
+            state = self._run(claim)
+            elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
+            log.info("run", id=claim.id, state=state, attempt=claim.attempts, ms=elapsed_ms)
+        except GatekeeperError as error:  # its end could not be written: whoever takes the lease over writes it
+            log.error("end_not_written", id=claim.id, code=error.code)
+        except Exception as error:
+            log.error("unhandled", id=claim.id, exc_info=error)
+        finally:
+            with self._lock:
+                self._running.pop(claim.claim + claim.id, None)
+            metrics.busy(self.busy)
+            self._more.set()
+
+    def _run(self, claim: Claim) -> str:
+        """Runs the request and writes what became of it; its state now. Raises GatekeeperError."""
+        if is_hopeless(claim.attempts, claim.max_attempts):
+            return self._fail(claim, UpstreamFailed("orchestrators vanished while it ran", outcome="unknown"))
+        request = bounded(self._claims.body(claim), self._settings.max_result_bytes)
+        try:
+            answer = self._statements.run(request, claim.id)
+        except GatekeeperError as error:
+            return self._fail(claim, error)
+        except Exception as error:
+            log.error("unhandled", id=claim.id, exc_info=error)
+            return self._fail(claim, InternalError("an internal error", outcome="unknown"))
+        self._claims.done(claim, *split(answer))
+        metrics.ended("done")
+        return "done"
+
+    def _fail(self, claim: Claim, error: GatekeeperError) -> str:
+        problem = error.problem(claim.id)
+        step = self._step(claim, error)
+        if step.state == "queued":
+            self._claims.put_back(claim, problem, step.pause_ms, counts=step.counts)
+            metrics.retried(error.code)
+        else:
+            self._claims.ended(claim, step.state, problem)
+            metrics.ended(step.state)
+        return step.state
+
+    @staticmethod
+    def _step(claim: Claim, error: GatekeeperError) -> Step:
+        if is_hopeless(claim.attempts, claim.max_attempts):
+            return Step("dead")
+        return after_failure(error.problem(claim.id), claim.attempts, claim.max_attempts, random.random())  # noqa: S311
+
+    def _renew(self) -> None:
+        if running := tuple(self._running.values()):
+            self._claims.renew(running)
+
+    def _sweep(self) -> None:
+        self._claims.bury()
+        while not self._stopping.is_set() and self._claims.remove(self._settings.retention_s):
+            self._stopping.wait(0.1)
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> Callable[[], None]:
+        """Does the work now and then, with jitter, until this orchestrator has ended: leases are needed until then."""
+
+        def run() -> None:
+            while True:
+                try:
+                    work()
+                except GatekeeperError as error:
+                    log.warning("not_done", work=work.__name__, code=error.code)
+                time.sleep(every_s * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
+
+        return run
+
+
+def bounded(body: str, max_result_bytes: int) -> ProxyRequest:
+    """The request that a body holds, with a result that is not larger than this."""
+    request = msgspec.json.decode(body, type=ProxyRequest)
+    most = min(request.max_bytes or max_result_bytes, max_result_bytes)
+    return msgspec.structs.replace(request, max_bytes=most)
