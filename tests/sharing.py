@@ -27,7 +27,8 @@ _SHARES = {
     # Both wait for an image of machines that one of them makes.
     "rehearsal": ("tests/rehearsal/",),
     "fleet": ("tests/fleet/",),
-    "system, disturbed": _live("chaos exactly_once_killed faults orchestrator readme slow succession"),
+    "system, killed": _live("chaos exactly_once_killed orchestrator"),
+    "system, disturbed": _live("faults readme slow succession"),
     "system": _live("audit benchmark borders gateway learning nginx orm planted schema smuggling tls turns types"),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),
