@@ -2,6 +2,9 @@
 
 MySQL 9.7.2 dies by a path of 15,000 legs, and so it does by one that is computed or read from a table; 1,000 do it no
 harm (2026-11-28). So what is computed is refused, and a placeholder's value is bounded when it is known.
+
+Several `**` in one path are tried in every combination: `$**[0]` 13 times over, and 30 arrays in one another, ran on
+MariaDB 10.11.19 past its time limit and KILL, and so did nine `**.a` over 90 objects on MySQL 9.7.2. One is harmless.
 """
 
 import re
@@ -15,6 +18,7 @@ from gatekeeper.analysis.lexer import PLACEHOLDER, STRING, Token
 
 RULE: Final = "json_path"
 MAX_PATH_CHARACTERS: Final = 1_000
+MOST_ELLIPSES: Final = 1
 
 # Where the paths stand among a function's arguments, counted from 0. Sources: MySQL 9 manual, 14.17; MariaDB
 # documentation, "JSON Functions".
@@ -30,6 +34,8 @@ _PLACES: Final[Mapping[str, Callable[[int], bool]]] = {
     "json_contains_path": lambda at: at >= 2,
     "json_search": lambda at: at >= 4,
 }
+# Quotes around a piece, what escapes a character of it, and white space.
+_PASSED_OVER = re.compile(r"[nN]?['\"\\\s]")
 _ARROWS = frozenset({"->", "->>"})
 # A string in pieces, or one placeholder; JSON_VALUE has words behind its path (RETURNING, DEFAULT ... ON EMPTY).
 _PATH = re.compile(r"s+|p")
@@ -60,8 +66,8 @@ def path_placeholders(tokens: Sequence[Token]) -> frozenset[Name]:
         if kinds[start] == PLACEHOLDER:
             text = tokens[start].text
             found.add(names[start] if text == "?" else text[1:])
-        elif sum(len(token.text) for token in tokens[start:end] if token.kind == STRING) > MAX_PATH_CHARACTERS:
-            raise _too_long()
+        else:
+            _check_path([token.text for token in tokens[start:end] if token.kind == STRING])
     return frozenset(found)
 
 
@@ -69,10 +75,21 @@ def check(paths: frozenset[Name], params: Sequence[Any] | Mapping[str, Any] | No
     """Raises Forbidden, rule json_path, where a value for one of these placeholders is no path, or too long."""
     for path in paths:
         value = _value(path, params)
-        if isinstance(value, str) and len(value) > MAX_PATH_CHARACTERS:
-            raise _too_long()
+        if isinstance(value, str):
+            _check_path([value])
         if isinstance(value, list | dict):
             raise Forbidden("a JSON path is a string", rule=RULE)
+
+
+def _check_path(pieces: Sequence[str]) -> None:
+    """Raises Forbidden for a path in these pieces, quoted or not, that is too long or has too many `**`.
+
+    What servers pass over is taken away first, so that no more `**` can stand there than are counted.
+    """
+    if sum(map(len, pieces)) > MAX_PATH_CHARACTERS:
+        raise Forbidden(f"a JSON path has {MAX_PATH_CHARACTERS} characters at most", rule=RULE)
+    if "".join(_PASSED_OVER.sub("", piece) for piece in pieces).count("**") > MOST_ELLIPSES:
+        raise Forbidden(f"a JSON path has {MOST_ELLIPSES} ** at most", rule=RULE)
 
 
 def _value(path: Name, params: Sequence[Any] | Mapping[str, Any] | None) -> Any:
@@ -115,7 +132,3 @@ def _require_path(form: re.Pattern[str], kinds: str) -> None:
 
 def _found(kinds: str, kind: str) -> list[int]:
     return [at for at, here in enumerate(kinds) if here == kind]
-
-
-def _too_long() -> Forbidden:
-    return Forbidden(f"a JSON path has {MAX_PATH_CHARACTERS} characters at most", rule=RULE)

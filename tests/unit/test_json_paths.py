@@ -25,6 +25,7 @@ ACCEPTED = {
     "with words behind it": ("JSON_VALUE(doc, ? RETURNING SIGNED)", {0}),
     "an arrow": ("doc->'$.a'", set()),
     "two arrows": ("doc->>'$.a'", set()),
+    "one **": ("JSON_EXTRACT(doc, '$**.a[*].b[*].*', '$**.c')", set()),
     "no path at all": ("JSON_LENGTH(doc)", set()),
     "no JSON": ("CONCAT(a, ?)", set()),
 }
@@ -57,6 +58,23 @@ REFUSED = {
     "of every function": "JSON_CONTAINS_PATH(doc, 'one', '$', UPPER('$'))",
 }
 
+ELLIPSES = {
+    "two": "JSON_EXTRACT(doc, '$**.a**.b')",
+    "many": f"JSON_CONTAINS_PATH(doc, 'one', '$.a', '${'**[0]' * 13}')",
+    "over pieces": "JSON_EXTRACT(doc, '$**.a*' '*.b')",
+    "over pieces of two kinds": """JSON_EXTRACT(doc, '$**.a*' "*.b")""",
+    "escaped": r"JSON_EXTRACT(doc, '$**.a*\*.b')",
+    "behind an arrow": "doc->>'$**.a**.b'",
+    "with words behind them": "JSON_VALUE(doc, '$**.a**.b' RETURNING SIGNED)",
+}
+
+
+@pytest.mark.parametrize("expression", ELLIPSES.values(), ids=ELLIPSES)
+def test_a_json_path_with_several_ellipses_is_refused(expression: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        analysis(expression)
+    assert refused.value.rule == "json_path"
+
 
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED)
 def test_a_json_path_that_is_computed_or_long_is_refused(expression: str) -> None:
@@ -71,7 +89,7 @@ def test_a_statement_that_is_read_in_the_process_apart_tells_its_paths_too() -> 
     assert found.json_paths == {0}
 
 
-@pytest.mark.parametrize("params", [[LONG], ["$" + " " * 1000], [["$"]], [{"$bytes": "JA=="}]], ids=repr)
+@pytest.mark.parametrize("params", [[LONG], ["$" + " " * 1000], ["$**.a**.b"], [["$"]], [{"$bytes": "JA=="}]], ids=repr)
 def test_a_parameter_that_is_a_json_path_is_short(params: list[Any]) -> None:
     with pytest.raises(Forbidden) as refused:
         check_json_paths(frozenset({0}), params)
