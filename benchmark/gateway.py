@@ -90,7 +90,8 @@ def _lay_out(variant: Variant, deployed: Services, ports: Ports) -> Services:
     for directory in (state, state / "log", runtime_directory):
         directory.mkdir(mode=0o700)
     (state / "certificates").symlink_to(deployed.state / "certificates")
-    models = [service for service in deployed.services if service.role == "gatekeeper" or not variant.upstream]
+    roles = {"gatekeeper"} if variant.upstream else {"gatekeeper", "proxy"}
+    models = [service for service in deployed.services if service.role in roles]
     moved = tuple(_moved(service, state, ports) for service in models)
     services = Services(deployed.root, state, runtime_directory, moved)
     for service, model in zip(moved, models, strict=True):
@@ -112,6 +113,7 @@ def _moved(model: Service, state: Path, ports: Ports) -> Service:
 def _write_settings(service: Service, model: Service, services: Services, variant: Variant) -> None:
     members = tomllib.loads(model.settings.read_text(encoding="utf-8"))
     tls = members.pop("tls")
+    members.pop("orchestrators", None)  # none runs beside it
     own: dict[str, toml.Value] = {
         "listen": service.listen,
         "metrics_listen": service.metrics_listen,

@@ -151,8 +151,8 @@ class Worker(GeventWorker):
         try:
             if begun := self._serve_plain(client, addr):
                 self._serve(listener, client, addr, begun)
-        except (ConnectionError, TimeoutError, ssl.SSLError):
-            pass  # the peer is gone, or too slow
+        except (ConnectionError, TimeoutError, ssl.SSLError) as error:
+            log.debug("peer_gone", reason=type(error).__name__)  # or too slow
         except OSError as error:
             log.error("unhandled", exc_info=error)
         finally:
@@ -199,6 +199,7 @@ class Worker(GeventWorker):
                 with Wait(client, self._idle_s, HEAD_TIMEOUT_S, self._waits, begun=bool(begun)):
                     request = next(parser)
                 if request is None:
+                    log.debug("too_slow_or_idle")
                     return
                 begun = b""
                 self.handle_request(listener.getsockname(), request, client, addr)

@@ -16,6 +16,9 @@ from contract.plain import JSON
 
 log = structlog.get_logger()
 
+# A generator of its own: work goes on in the background, beside whoever counts on the common one.
+_DICE: Final = random.Random()  # noqa: S311 jitter is no secret
+
 # The proxy and its nodes; what a statement of the queue's own may take, which touches few rows.
 _STATEMENT_TIMEOUT_MS: Final = 5_000
 _PAUSE_S: Final = (0.05, 1.0)
@@ -74,7 +77,7 @@ class Statements:
                 if not _passes(error) or time.monotonic() + pause >= deadline:
                     raise
                 log.info("queue_statement_failed", request_id=request_id, code=error.code, detail=error.detail)
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
+            time.sleep(pause * _DICE.uniform(0.5, 1))
             pause = min(longest, pause * 2)
 
     def _sent(self, request: ProxyRequest, request_id: str) -> bytes:

@@ -21,6 +21,9 @@ from orchestrator.states import Step, after_failure, is_hopeless
 
 log = structlog.get_logger()
 
+# A generator of its own: work goes on in the background, beside whoever counts on the common one.
+_DICE: Final = random.Random()  # noqa: S311 jitter is no secret
+
 # What is run when the orchestrator is told to end may go on for so long; then others take it over.
 DRAIN_S: Final = 30.0
 _SWEEP_S: Final = 5.0
@@ -86,7 +89,7 @@ class Workers:
             for claim in taken:
                 self._begin(claim)
             if not free or len(taken) < free:
-                self._more.wait(self._settings.poll_ms / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 no secret
+                self._more.wait(self._settings.poll_ms / 1000 * _DICE.uniform(0.5, 1.5))
                 self._more.clear()
 
     def _taken(self, free: int) -> list[Claim]:
@@ -149,7 +152,7 @@ class Workers:
     def _step(claim: Claim, error: GatekeeperError) -> Step:
         if is_hopeless(claim.attempts, claim.max_attempts):
             return Step("dead")
-        return after_failure(error.problem(claim.id), claim.attempts, claim.max_attempts, random.random())  # noqa: S311
+        return after_failure(error.problem(claim.id), claim.attempts, claim.max_attempts, _DICE.random())
 
     def _renew(self) -> None:
         if running := tuple(self._running.values()):
@@ -169,7 +172,7 @@ class Workers:
                     work()
                 except GatekeeperError as error:
                     log.warning("not_done", work=work.__name__, code=error.code)
-                time.sleep(every_s * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
+                time.sleep(every_s * _DICE.uniform(0.5, 1))
 
         return run
 

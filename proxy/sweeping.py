@@ -13,6 +13,9 @@ from proxy.pool import PoolExhausted
 
 log = structlog.get_logger()
 
+# A generator of its own: work goes on in the background, beside whoever counts on the common one.
+_DICE: Final = random.Random()  # noqa: S311 jitter is no secret
+
 _INTERVAL_S: Final = 60.0
 _BATCH_ROWS: Final = 500
 _MOST_BATCHES: Final = 200
@@ -49,7 +52,7 @@ class Sweeper:
         return removed
 
     def _run(self) -> None:
-        while not self._stopped.wait(_INTERVAL_S * random.uniform(0.5, 1.5)):  # noqa: S311 jitter is no secret
+        while not self._stopped.wait(_INTERVAL_S * _DICE.uniform(0.5, 1.5)):
             try:
                 self.sweep()
             except (*UNREACHABLE, PoolExhausted) as error:

@@ -46,7 +46,7 @@ def test_a_tunnel_for_each_request_answers_too(world: World, monkeypatch: pytest
 def test_processor_time_and_memory_are_found_at_every_service(world: World, opened: dict[str, Opened]) -> None:
     roots = {**opened[WHOLE_PATH].roots, **world.database_roots()}
     found = usage.snapshot(roots)
-    assert set(found.cpu_s) == {"gatekeeper", "proxy", "ssh", "sshd", "database"}
+    assert set(found.cpu_s) == {"gatekeeper", "proxy", "orchestrator", "ssh", "sshd", "database"}
     assert all(mib > 1 for mib in found.memory_mib.values())
 
 

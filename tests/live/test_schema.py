@@ -69,7 +69,7 @@ def test_every_answer_is_a_documented_one(system: LiveSystem, method: str, path:
 
     @hypothesis.seed(SEED)
     @hypothesis.settings(
-        max_examples=EXAMPLES if path == "/endpoint" else 10,
+        max_examples=EXAMPLES if path == "/endpoint" else 50 if path == "/new-requests" else 10,
         deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],
@@ -80,6 +80,7 @@ def test_every_answer_is_a_documented_one(system: LiveSystem, method: str, path:
         asked = _asked(case)
         if statement is not None and "query" in asked:
             asked["query"] = statement
+            asked.pop("run_at", None)  # a made up time is too far ahead
         response = case.call(base_url=system.url, headers={"Authorization": f"Bearer {system.key}"}, timeout=60)
         statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
         by_its_deadline = response.status_code in {503, 504} and _in_a_hurry(asked)

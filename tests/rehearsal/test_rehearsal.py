@@ -14,7 +14,7 @@ from deploy.deployment import ROOT
 from deploy.providers.fleet import commands
 from tests.fuzz.programs import mysql_tarball
 
-MACHINES = ("standalone", "manager", "data1", "data2", "data3", "proxy", "gatekeeper")
+MACHINES = ("standalone", "manager", "data1", "data2", "data3", "proxy", "orchestrator", "gatekeeper")
 # Minutes: an image may have to be made first, on a machine of two cores that is busy.
 _LIMIT_S = 1800
 
