@@ -25,6 +25,7 @@ _NO_NAMES = STRUCTURAL | words("BINARY HIGH_PRIORITY SQL_BUFFER_RESULT SQL_CACHE
 # Servers read a key of one integer column by this name too, and fold the letter I each in its own way.
 _ROW_ID = re.compile("_row[i\u0130\u0131]d", re.IGNORECASE)
 _GROUPING = (exp.Window, exp.AggFunc, exp.JSONObjectAgg)
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In)
 _NODES = frozenset(
     getattr(exp, name)
     for name in words(
@@ -62,6 +63,7 @@ def check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
             found[node.name.upper()] += 1
         _check_name(node)
         _check_group(node)
+        _check_rows(node)
     if selects != sum(token.word == "SELECT" for token in tokens):
         raise StatementUnparsable("not understood: a SELECT was read in more than one way")
     missing = Counter(_names(tokens)) - found
@@ -93,9 +95,34 @@ def _check_group(node: exp.Expr) -> None:
 
     It does so on `DELETE FROM t ORDER BY COUNT(*)`, UPDATE alike, and on `DELETE FROM t RETURNING SUM(a) OVER ()`.
     """
-    groups = isinstance(node, _GROUPING) or (type(node) is exp.Anonymous and node.name.upper() == "JSON_ARRAYAGG")
-    if groups and node.find_ancestor(*_QUERIES) is None:
+    if _groups(node) and node.find_ancestor(*_QUERIES) is None:
         raise Forbidden("an aggregate or window function is not accepted outside of a query", rule="construct")
+
+
+def _groups(node: exp.Expr) -> bool:
+    return isinstance(node, _GROUPING) or (type(node) is exp.Anonymous and node.name.upper() == "JSON_ARRAYAGG")
+
+
+def _check_rows(node: exp.Expr) -> None:
+    """A row that is compared with a query's row holds no aggregate or window, nor does that query.
+
+    MariaDB 10.11.19 crashes on `SELECT (1, MAX(a)) = (SELECT t.b, 2) FROM t`, with each operator, and in IN's list.
+    """
+    if not isinstance(node, _COMPARISONS):
+        return
+    operands = (node.this, node.args.get("expression"), *node.expressions)
+    if any(map(_is_row_of_query, operands)) and any(map(_groups, node.walk())):
+        raise Forbidden("a row with an aggregate or window is not compared with a query's", rule="construct")
+
+
+def _is_row_of_query(operand: exp.Expr | None) -> bool:
+    """Whether it is a query of several columns, or of unknown ones, in parentheses or not."""
+    while isinstance(operand, (exp.Paren, exp.Subquery)):
+        operand = operand.this
+    if not isinstance(operand, _QUERIES):
+        return False
+    columns = operand.selects
+    return len(columns) != 1 or columns[0].is_star
 
 
 def _names(tokens: Sequence[Token]) -> Iterable[str]:

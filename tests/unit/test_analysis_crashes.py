@@ -15,12 +15,25 @@ CRASHES = {
         for name in ("BIT_OR", "GROUP_CONCAT", "JSON_ARRAYAGG", "MEDIAN", "STD", "STDDEV_SAMP", "SUM", "VAR_POP")
     },
     "of keys and values": "DELETE FROM orders ORDER BY JSON_OBJECTAGG(id, qty) LIMIT 1",
+    "a row with an aggregate": "SELECT (1, MAX(id)) = (SELECT orders.qty, 1) FROM orders",
+    "of rows that is named": "SELECT ROW(1, COUNT(*)) <=> (SELECT orders.qty, 1) FROM orders",
+    "in an array": "SELECT (1, JSON_ARRAYAGG(id)) <> (SELECT orders.qty, 1) FROM orders",
+    "a row with a window": "SELECT (1, SUM(id) OVER ()) > (SELECT 1, SUM(orders.qty) OVER ()) FROM orders",
+    "behind its query": "SELECT ((SELECT orders.qty, 1)) = (1, MAX(id)) FROM orders",
+    "in a query's row": "SELECT (SELECT 1, 2 ORDER BY MAX(orders.id)) = (SELECT orders.qty, 1) FROM orders",
+    "in a union": "SELECT (1, MAX(id)) = (SELECT 1, 2 UNION SELECT 1, orders.qty) FROM orders",
+    "in a list": "SELECT (1, MAX(id)) IN ((1, 2), (SELECT orders.qty, 1)) FROM orders",
+    "of all columns": "SELECT (1, MAX(id)) = (SELECT * FROM items WHERE items.id = orders.qty) FROM orders",
+    "in an order": "SELECT id FROM orders ORDER BY (1, MAX(id)) = (SELECT 1, orders.qty)",
 }
 HARMLESS = {
     "a window of a query": "SELECT SUM(qty) OVER () FROM orders",
     "in the order of a union": "SELECT id FROM orders UNION SELECT id FROM orders ORDER BY ROW_NUMBER() OVER ()",
     "of a query that RETURNING holds": "DELETE FROM orders RETURNING (SELECT SUM(1) OVER ())",
     "an aggregate of a query in the order": "DELETE FROM orders ORDER BY (SELECT MAX(id) FROM orders) LIMIT 1",
+    "one value with a query's": "SELECT MAX(id) = (SELECT orders.qty) FROM orders",
+    "rows in a query": "SELECT (qty, MAX(id)) IN (SELECT qty, id FROM orders o) FROM orders GROUP BY qty",
+    "rows without": "SELECT (qty, id) = (SELECT qty, id FROM orders o LIMIT 1) FROM orders",
     "of a query whose rows are inserted": "INSERT INTO orders (qty) SELECT SUM(qty) OVER () FROM orders",
 }
 
