@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import requests
 
@@ -40,7 +39,7 @@ def _pause_node(system: LiveSystem, dice: random.Random) -> Iterator[str]:
 @contextmanager
 def _kill_service(system: LiveSystem, dice: random.Random) -> Iterator[str]:
     name = dice.choice([service.name for service in system.services.services])
-    for pid in _family(system.pids(name)):
+    for pid in system.family(name):
         _signal(pid, signal.SIGKILL)
     yield name  # supervisor starts it again
 
@@ -48,7 +47,7 @@ def _kill_service(system: LiveSystem, dice: random.Random) -> Iterator[str]:
 @contextmanager
 def _kill_worker(system: LiveSystem, dice: random.Random) -> Iterator[str]:
     name = dice.choice([service.name for service in system.services.services])
-    children = _family(system.pids(name))[1:]
+    children = system.family(name)[1:]
     _signal(dice.choice(children), signal.SIGKILL)
     yield name
 
@@ -56,14 +55,13 @@ def _kill_worker(system: LiveSystem, dice: random.Random) -> Iterator[str]:
 @contextmanager
 def _pause_service(system: LiveSystem, dice: random.Random) -> Iterator[str]:
     name = dice.choice([service.name for service in system.services.proxies])
-    with _stopped(_family(system.pids(name))):
+    with _stopped(system.family(name)):
         yield name
 
 
 @contextmanager
 def _kill_tunnels(system: LiveSystem, _dice: random.Random) -> Iterator[str]:
-    directory = str(system.services.runtime_directory).encode()
-    killed = [pid for pid, words in _commands() if b"-L" in words and directory in b" ".join(words)]
+    killed = system.tunnels()
     for pid in killed:
         _signal(pid, signal.SIGKILL)
     yield f"{len(killed)} of ssh"
@@ -109,22 +107,6 @@ def _stopped(pids: list[int]) -> Iterator[None]:
     finally:
         for pid in pids:
             _signal(pid, signal.SIGCONT)
-
-
-def _family(root: int) -> list[int]:
-    """A process and its children, itself first."""
-    found = [root]
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if int((directory / "stat").read_text().rpartition(")")[2].split()[1]) == root:
-                found.append(int(directory.name))
-    return found
-
-
-def _commands() -> Iterator[tuple[int, list[bytes]]]:
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            yield int(directory.name), (directory / "cmdline").read_bytes().split(b"\0")
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

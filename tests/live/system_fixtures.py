@@ -1,5 +1,6 @@
 """A whole system for live tests: a cluster of its own, a proxy and a gatekeeper under supervisor, and a key."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from deploy.providers import loopback
 from deploy.providers.servers import AdminConnection
 from deploy.services import Services
 from tests.live.cluster_fixtures import KEPT_LOGS
+from tests.live.proxy_fixtures import wait_until
 
 
 class LiveSystem:
@@ -55,9 +57,36 @@ class LiveSystem:
     def kill_service(self, name: str, number: int = signal.SIGKILL) -> None:
         os.kill(self.pids(name), number)
 
+    def family(self, service: str) -> list[int]:
+        """The service's master, first, and its workers; waits for a master, as its pid is 0 while there is none."""
+        wait_until(lambda: self.pids(service) != 0)
+        master = self.pids(service)
+        assert master, "it ended again"
+        return [master, *(pid for pid, (parent, _) in processes().items() if parent == master)]
+
+    def kill_whole(self, service: str) -> None:
+        """The service's workers as well as its master: none has time for a last word."""
+        for pid in reversed(self.family(service)):
+            os.kill(pid, signal.SIGKILL)
+
+    def tunnels(self) -> list[int]:
+        """The pids of the proxies' ssh."""
+        directory = str(self.services.runtime_directory).encode()
+        return [pid for pid, (_, words) in processes().items() if b"-L" in words and directory in b" ".join(words)]
+
     def logs(self) -> str:
         """All that the services have written."""
         return "".join(path.read_text(errors="replace") for path in (self.files.directory / "log").glob("*.log*"))
+
+
+def processes() -> dict[int, tuple[int, list[bytes]]]:
+    """Every process's parent and command line."""
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            found[int(directory.name)] = parent, (directory / "cmdline").read_bytes().split(b"\0")
+    return found
 
 
 @pytest.fixture(scope="session")

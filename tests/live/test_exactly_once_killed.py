@@ -1,8 +1,6 @@
 """Writes with a key through a whole system while parts of it are killed: each that was acknowledged is there once."""
 
-import os
 import secrets
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from requests import Response
 from contract.errors import GatekeeperError
 from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
-from tests.live.test_faults import all_up, processes, whole
+from tests.live.test_faults import all_up, whole
 
 __all__ = ["whole"]
 
@@ -106,8 +104,7 @@ def kill_all(system: LiveSystem, service: str) -> None:
     """Kills a service's master and its workers at once."""
     wait_until(lambda: system.pids(service) != 0)
     pid = system.pids(service)
-    for each in (pid, *(child for child, (parent, _) in processes().items() if parent == pid)):
-        os.kill(each, signal.SIGKILL)
+    system.kill_whole(service)
     wait_until(lambda: system.pids(service) not in {0, pid})
 
 

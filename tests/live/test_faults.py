@@ -6,7 +6,6 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,22 +83,6 @@ def whole(system: LiveSystem) -> Iterator[LiveSystem]:
     wait_until(lambda: all_up(system), 60)
 
 
-def ssh_processes(system: LiveSystem) -> list[int]:
-    """The pids of the proxy's tunnels."""
-    directory = str(system.services.runtime_directory).encode()
-    return [pid for pid, (_, words) in processes().items() if b"-L" in words and directory in b" ".join(words)]
-
-
-def processes() -> dict[int, tuple[int, list[bytes]]]:
-    """Every process's parent and command line."""
-    found = {}
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
-            found[int(directory.name)] = parent, (directory / "cmdline").read_bytes().split(b"\0")
-    return found
-
-
 def test_killing_a_data_node_under_reads_fails_none_and_it_is_used_again(whole: LiveSystem) -> None:
     with Readers(whole, per_second=50) as readers:
         readers.answered(100)
@@ -117,11 +100,11 @@ def test_killing_a_data_node_under_reads_fails_none_and_it_is_used_again(whole: 
 def test_killing_every_ssh_process_fails_no_read_and_the_tunnels_are_back(whole: LiveSystem) -> None:
     with Readers(whole, per_second=50) as readers:
         readers.answered(50)
-        old = ssh_processes(whole)
+        old = whole.tunnels()
         assert len(old) == 4
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: all_up(whole) and len(set(ssh_processes(whole)) - set(old)) == 4)
+        wait_until(lambda: all_up(whole) and len(set(whole.tunnels()) - set(old)) == 4)
         readers.answered(100)
     assert readers.failed == []
 
@@ -140,15 +123,14 @@ def test_a_node_that_is_stopped_is_not_chosen_and_not_waited_for_for_long(whole:
 
 @pytest.mark.parametrize("service", ["proxy1", "gatekeeper1"])
 def test_a_service_killed_with_9_is_back_within_seconds_and_leaves_no_ssh(whole: LiveSystem, service: str) -> None:
-    old = ssh_processes(whole)
+    old = whole.tunnels()
     assert len(old) == 4
     pid = whole.pids(service)
-    for each in (pid, *(child for child, (parent, _) in processes().items() if parent == pid)):
-        os.kill(each, signal.SIGKILL)
+    whole.kill_whole(service)
     wait_until(lambda: whole.pids(service) not in {0, pid})
     wait_until(lambda: answers(whole))
     if service == "proxy1":
-        wait_until(lambda: not set(old) & set(ssh_processes(whole)))
+        wait_until(lambda: not set(old) & set(whole.tunnels()))
 
 
 def answers(system: LiveSystem) -> bool:

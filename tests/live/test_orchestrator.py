@@ -269,18 +269,10 @@ def test_a_write_that_runs_when_its_orchestrator_is_killed_is_done_once(
         id_ = queue.post(HOLD)
         wait_until(lambda: queue.state(id_) == "running")
         wait_until(lambda: bool(rows(queue.system, WAITING, "manager")))
-        kill_whole(queue.system, "orchestrator1")
+        queue.system.kill_whole("orchestrator1")
     status = queue.ended(id_)
     assert (status["state"], status["attempts"]) == ("done", 2)
     assert rows(queue.system, "SELECT n FROM rental.held") == [(1,)]
-
-
-def kill_whole(system: LiveSystem, service: str) -> None:
-    """The service's worker as well as its master: neither has time for a last word."""
-    master = system.pids(service)
-    workers = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
-    for pid in (*map(int, workers), master):
-        os.kill(pid, signal.SIGKILL)
 
 
 WAITING = "SELECT id FROM information_schema.processlist WHERE info LIKE 'UPDATE held%'"
@@ -336,7 +328,7 @@ def test_hundreds_of_requests_are_done_each_once_while_everything_is_killed(
                 queue.system.kill_node(victim)
                 queue.system.start_node(victim)
             else:
-                kill_whole(queue.system, victim)
+                queue.system.kill_whole(victim)
             wait_until(lambda before=before: len(marks()) > before or len(marks()) == len(wanted), 60)  # type: ignore[misc]
         ids = [future.result(timeout=180) for future in accepting]
     ends = [queue.ended(id_, 180) for id_ in ids]
