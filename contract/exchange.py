@@ -10,6 +10,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import httptools
@@ -19,6 +20,11 @@ from contract.roles import Role, dns_name
 from contract.waiting import has_bytes
 
 _RECEIVED_BYTES = 64 << 10
+# Heads are under 1 KiB. Of a head, and of what stands between two pieces of a body, no more than this is read.
+_MOST_BETWEEN_BYTES = 128 << 10
+
+# What an answer's status can be; those under 200 would be followed by another.
+_FINAL = frozenset(int(status) for status in HTTPStatus if status >= HTTPStatus.OK)
 
 Context = Callable[[], ssl.SSLContext]
 
@@ -151,10 +157,13 @@ class Answering:
         self._message = _Message()
         self._parser = httptools.HttpResponseParser(self._message)
         self._is_open = True
+        self._between_bytes = 0
         while not self._message.has_head:
             self._read()
         self.headers = self._message.headers
         self.status: int = self._parser.get_status_code()
+        if self.status not in _FINAL:
+            raise Lost("what came has no status")
 
     def pieces(self) -> Iterator[bytes]:
         """The body, as it comes. Raises Lost, TimeoutError."""
@@ -183,6 +192,9 @@ class Answering:
             self._parser.feed_data(received)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             raise Lost("what came is no answer") from None
+        self._between_bytes = 0 if self._message.body else self._between_bytes + len(received)
+        if self._between_bytes > _MOST_BETWEEN_BYTES and not self._message.ended:
+            raise Lost("what came has no end")
 
 
 class _Message:
