@@ -8,10 +8,12 @@ from typing import Self, TypeVar
 
 from client.repeating import repeated
 from client.result import Result
+from client.steps import Steps
 from client.transport import Transport
 from client.values import Params, json_params
 from contract.errors import BadRequest, InvalidParameters, TooLarge, UpstreamFailed
 from contract.messages import DEFAULT_TIMEOUT_MS, MAX_BODY_BYTES, MAX_TIMEOUT_MS, Answer, FleetAnswer, NodesAnswer
+from contract.transactions import Begun, End
 
 # requests sends a space at the end, and servers drop it.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -112,17 +114,56 @@ class Client:
         }
         return _converted(Result.all_of_answer, self._ask(members, timeout_ms, idempotency_key))
 
-    def _ask(self, members: Mapping[str, object], timeout_ms: int | None, idempotency_key: str | None) -> Answer:
+    def begin(
+        self,
+        *,
+        implementation: str | None = None,
+        read_only: bool = False,
+        limit_ms: int | None = None,
+        idle_limit_ms: int | None = None,
+    ) -> Steps:
+        """Begin a transaction whose statements come one by one; the key's role must have a `max_transactions`.
+
+        `limit_ms`: how long it may be open, `idle_limit_ms`: how long without a statement, where that is to be less
+        than the proxy's own limits.
+        """
+        members = {
+            "implementation": implementation,
+            "read_only": read_only,
+            "timeout_ms": limit_ms,
+            "idle_timeout_ms": idle_limit_ms,
+        }
+        begun = self._transport.call(
+            "POST", "/transactions", Begun, timeout_ms=self._timeout_ms, body=_body(_given(members))
+        )
+        return Steps(begun, self._run_step, self._finish, self._timeout_ms)
+
+    def _run_step(
+        self, path: str, sql: str, params: Params | None, database: str | None, timeout_ms: int | None
+    ) -> Result:
+        wait_ms = self._wait_ms(timeout_ms)
+        members = {"query": sql, "params": json_params(params), "database": database, "timeout_ms": wait_ms}
+        answer = self._transport.call("POST", path, Answer, timeout_ms=wait_ms, body=_body(_given(members)))
+        return _converted(Result.of_answer, answer)
+
+    def _finish(self, path: str, left_ms: int) -> End:
+        return self._transport.call("POST", path, End, timeout_ms=left_ms)
+
+    def _wait_ms(self, timeout_ms: int | None) -> int:
         wait_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         if not 1 <= wait_ms <= MAX_TIMEOUT_MS:
             raise BadRequest(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}")
+        return wait_ms
+
+    def _ask(self, members: Mapping[str, object], timeout_ms: int | None, idempotency_key: str | None) -> Answer:
+        wait_ms = self._wait_ms(timeout_ms)
         if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise BadRequest("an idempotency key is 1 to 255 printable ASCII characters, with no space at its ends")
 
         def send(left_ms: int) -> Answer:
-            given = {name: value for name, value in {**members, "timeout_ms": left_ms}.items() if value is not None}
+            body = _body(_given({**members, "timeout_ms": left_ms}))
             return self._transport.call(
-                "POST", "/endpoint", Answer, timeout_ms=left_ms, body=_body(given), idempotency_key=idempotency_key
+                "POST", "/endpoint", Answer, timeout_ms=left_ms, body=body, idempotency_key=idempotency_key
             )
 
         return send(wait_ms) if idempotency_key is None else repeated(send, wait_ms)
@@ -130,6 +171,10 @@ class Client:
     def nodes(self) -> list[NodesAnswer]:
         """What each proxy knows of the nodes."""
         return self._transport.call("GET", "/nodes", FleetAnswer, timeout_ms=self._timeout_ms).proxies
+
+
+def _given(members: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _statement(sql: str, params: Params | None) -> dict[str, object]:

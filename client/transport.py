@@ -139,7 +139,7 @@ def _translated(error: requests.RequestException) -> GatekeeperError:
 def _message(response: requests.Response, kind: type[Message]) -> Message:
     if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == PROBLEM_MEDIA_TYPE:
         raise _problem(response)
-    if response.status_code != 200:
+    if response.status_code not in {200, 201}:
         raise UpstreamFailed(
             f"an answer with status {response.status_code} that is no problem document", outcome="unknown"
         )

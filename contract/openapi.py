@@ -7,6 +7,7 @@ import msgspec
 from contract.errors import PROBLEM_MEDIA_TYPE, Problem, error_types
 from contract.later import Accepted, ListQuery, NewRequest, OneQuery, RequestList, RequestStatus
 from contract.messages import Answer, EndpointQuery, EndpointRequest, FleetAnswer
+from contract.transactions import Begin, Begun, End
 
 VERSION = "0.1.0"
 
@@ -17,6 +18,9 @@ _MESSAGES = (
     Answer,
     Problem,
     FleetAnswer,
+    Begin,
+    Begun,
+    End,
     NewRequest,
     Accepted,
     RequestStatus,
@@ -40,6 +44,10 @@ def document() -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": {
             "/endpoint": {"post": _post_endpoint(), "get": _get_endpoint(schemas["EndpointQuery"])},
+            "/transactions": {"post": _post_transaction()},
+            "/transactions/{id}": {"post": _in_transaction("Runs one statement in it.", "Answer", body=True)},
+            "/transactions/{id}/commit": {"post": _in_transaction("Commits it, once.", "End")},
+            "/transactions/{id}/rollback": {"post": _in_transaction("Rolls it back.", "End")},
             "/new-requests": {"post": _post_new_request(), "get": _get_new_requests(schemas["ListQuery"])},
             "/new-requests/{id}": _one_request(schemas["OneQuery"]),
             "/nodes": {
@@ -58,6 +66,7 @@ def document() -> dict[str, Any]:
     }
 
 
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
 _QUEUE_ERRORS = [400, 401, 403, 404, 429, 500, 502, 503, 504]
 _STATEMENT_ERRORS = [400, 401, 403, 406, 422, 429, 500, 502, 503, 504]
 
@@ -69,6 +78,20 @@ def _post_endpoint() -> dict[str, Any]:
 
 def _get_endpoint(query: dict[str, Any]) -> dict[str, Any]:
     return {**_operation("Runs one read.", {"200": _answer()}, _STATEMENT_ERRORS), "parameters": _parameters(query)}
+
+
+def _post_transaction() -> dict[str, Any]:
+    errors = sorted({*_STATEMENT_ERRORS, 413, 415} - {406, 422})
+    operation = _operation("Begins a transaction of several requests.", {"201": _json("Begun")}, errors)
+    return {**operation, "requestBody": {"required": True, **_json("Begin")}}
+
+
+def _in_transaction(summary: str, answer: str, *, body: bool = False) -> dict[str, Any]:
+    """An operation on a transaction. Only those with a body have what can be wrong with one."""
+    errors = {*_STATEMENT_ERRORS, 404, 409, 413, 415} - ({406} if body else {400, 406, 413, 415})
+    operation = _operation(summary, {"200": _json(answer)}, sorted(errors))
+    given = {"requestBody": {"required": True, **_json("EndpointRequest")}} if body else {}
+    return {**operation, **given, "parameters": [_ID]}
 
 
 def _post_new_request() -> dict[str, Any]:
@@ -86,10 +109,9 @@ def _get_new_requests(query: dict[str, Any]) -> dict[str, Any]:
 def _one_request(query: dict[str, Any]) -> dict[str, Any]:
     looked = _operation("How a request is, and its result.", {"200": _json("RequestStatus")}, _QUEUE_ERRORS)
     cancelled = _operation("Cancels a queued request.", {"200": _json("RequestStatus")}, sorted({*_QUEUE_ERRORS, 409}))
-    id_ = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
     return {
-        "get": {**looked, "parameters": [id_, *_parameters(query)]},
-        "delete": {**cancelled, "parameters": [id_]},
+        "get": {**looked, "parameters": [_ID, *_parameters(query)]},
+        "delete": {**cancelled, "parameters": [_ID]},
     }
 
 

@@ -88,11 +88,13 @@ class Peers:
         timeout_ms: int,
         is_read: bool,
         is_keyed: bool = False,
+        at: str | None = None,
+        nowhere_else: bool = False,
     ) -> Reply:
         """Sends a request to the least busy peer, and to another where that is safe. Raises GatekeeperError.
 
         All of them once; then again, for a while, those that were only too busy to take the connection. `is_keyed`:
-        sent twice, it takes effect once.
+        sent twice, it takes effect once. `at`: the URL of the peer that is asked first, or alone (`nowhere_else`).
         """
         start = (
             f"{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -101,9 +103,9 @@ class Peers:
         deadline = time.monotonic() + timeout_ms / 1000 + _GRACE_S
         patience = min(deadline, time.monotonic() + _PATIENCE_S)
         in_doubt = False  # one of them may have executed it
-        tried: list[_Peer] = []
+        tried = [peer for peer in self._peers if nowhere_else and peer.url != at]
         while True:
-            peer = self._take(tried)
+            peer = self._take(tried, at)
             try:
                 return self._send(peer, start, body, deadline)
             except (NotConnected, Lost, TimeoutError) as error:
@@ -127,6 +129,11 @@ class Peers:
                 bodies += self._got(peer, path)
         return bodies
 
+    def urls(self) -> list[str]:
+        """The peers, the one that would be asked next first."""
+        with self._lock:
+            return [peer.url for peer in _best_first(self._peers)]
+
     def close(self) -> None:
         """Closes the idle connections."""
         for peer in self._peers:
@@ -140,11 +147,10 @@ class Peers:
             body = _whole(answering, _MOST_STATE_BYTES)
         return [body] if answering.status == 200 else []
 
-    def _take(self, tried: Sequence[_Peer]) -> _Peer:
-        now = time.monotonic()
+    def _take(self, tried: Sequence[_Peer], at: str | None) -> _Peer:
         with self._lock:
             left = [peer for peer in self._peers if peer not in tried]
-            peer = min(left, key=lambda peer: (peer.left_out_until > now, peer.in_flight))
+            peer = next((peer for peer in left if peer.url == at), None) or _best_first(left)[0]
             if peer.in_flight >= self._most_in_flight:
                 raise Unavailable("too much is under way already", rule="max_in_flight")
             peer.in_flight += 1
@@ -170,6 +176,12 @@ class Peers:
             raise
         held.close()
         return Reply(answering.status, answering.headers, content)
+
+
+def _best_first(peers: Sequence[_Peer]) -> list[_Peer]:
+    """Those that have not failed of late before those that have, the least busy of them first."""
+    now = time.monotonic()
+    return sorted(peers, key=lambda peer: (peer.left_out_until > now, peer.in_flight))
 
 
 class Chunks:

@@ -27,9 +27,11 @@ from contract.errors import (
 from contract.idle import REUSED_WITHIN_S
 from contract.messages import MAX_BODY_BYTES, MAX_TIMEOUT_MS
 
-# What the gatekeeper serves to the public: paths, and those below which each thing has one by its id.
+# What the gatekeeper serves to the public: paths, those below which each thing has one by its id, and what can be done
+# with such a thing.
 PATHS = ("/endpoint", "/nodes", "/openapi.json", "/healthz", "/readyz")
-COLLECTIONS: tuple[str, ...] = ("/new-requests",)
+COLLECTIONS: tuple[str, ...] = ("/new-requests", "/transactions")
+DEEDS: tuple[str, ...] = ("/transactions/ID/commit", "/transactions/ID/rollback")
 
 _TEMPLATE = Path(__file__).with_name("nginx.conf.template")
 _ID = "[A-Za-z0-9._-]{1,64}"
@@ -228,6 +230,8 @@ def _locations() -> Iterable[str]:
         yield _location(f"= {path}", [f"proxy_pass http://gatekeeper{path};"])
     for path in COLLECTIONS:
         yield _location(f'~ "^{path}/{_ID}$"', ["proxy_pass http://gatekeeper;"])
+    for path in DEEDS:
+        yield _location(f'~ "^{path.replace("ID", _ID)}$"', ["proxy_pass http://gatekeeper;"])
 
 
 def _problem(status: int, error: GatekeeperError, headers: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The gatekeeper's HTTP: `/endpoint`, `/new-requests`, `/nodes`, `/openapi.json`, `/healthz`, `/readyz`."""
+"""The gatekeeper's HTTP: `/endpoint`, `/transactions`, `/new-requests`, `/nodes`, `/openapi.json`, and its health."""
 
 import time
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from contract.errors import Unavailable
 from contract.later import ListQuery, NewRequest, OneQuery
 from contract.messages import EndpointQuery, EndpointRequest, FleetAnswer, NodesAnswer
 from contract.openapi import document
+from contract.transactions import Begin
 from contract.watched import SETTLED_S, Watched
 from gatekeeper import policy
 from gatekeeper.audit import AuditLog
@@ -26,6 +27,7 @@ from gatekeeper.later import Later, Orchestrators
 from gatekeeper.rates import Rates
 from gatekeeper.recording import Recorder
 from gatekeeper.settings import Settings
+from gatekeeper.transactions import Transactions
 from gatekeeper.upstream import Proxies, Upstream, orchestrators_of
 
 log = structlog.get_logger()
@@ -51,6 +53,7 @@ def create_app(
     endpoint = Endpoint(gate, proxies)
     app.extensions["plain"] = endpoint.answer_plain
     _add_endpoint(app, endpoint)
+    _add_transactions(app, Transactions(gate, entrance, judges, proxies))
     _add_new_requests(app, Later(gate, entrance, judges, orchestrators or orchestrators_of(config)))
     _add_state(app, entrance, judges, proxies)
     return app
@@ -95,6 +98,25 @@ def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
         key = request.headers.get(web.KEY_HEADER)
         asking = Asking(web.request_id(), _caller(), web.negotiated, read, read_only, key)
         return web.response_to(endpoint.answer(asking))
+
+
+def _add_transactions(app: Flask, transactions: Transactions) -> None:
+    @app.post("/transactions")
+    def begin() -> Response:
+        return web.response_to(transactions.begin(web.request_id(), _caller(), lambda: web.read_message(Begin)))
+
+    @app.post("/transactions/<id_>")
+    def run(id_: str) -> Response:
+        key = request.headers.get(web.KEY_HEADER)
+        return web.response_to(transactions.run(web.request_id(), _caller(), id_, _body, key))
+
+    @app.post("/transactions/<id_>/commit")
+    def commit(id_: str) -> Response:
+        return web.response_to(transactions.end(web.request_id(), _caller(), id_, "commit"))
+
+    @app.post("/transactions/<id_>/rollback")
+    def rollback(id_: str) -> Response:
+        return web.response_to(transactions.end(web.request_id(), _caller(), id_, "rollback"))
 
 
 def _add_new_requests(app: Flask, later: Later) -> None:

@@ -35,7 +35,7 @@ class Asking(msgspec.Struct, frozen=True):
     """A request, whichever way it came. `accept` gives the media type of the answer and `read` the message in it.
 
     Both raise GatekeeperError. `read_only`: what it asks for may change nothing. `idempotency_key`: the header's value.
-    `deferred`: it is to be run later.
+    `deferred`: it is to be run later. `in_transaction`: in one of several requests.
     """
 
     request_id: str
@@ -45,6 +45,7 @@ class Asking(msgspec.Struct, frozen=True):
     read_only: bool
     idempotency_key: str | None = None
     deferred: bool = False
+    in_transaction: bool = False
 
 
 class Passage:
@@ -199,6 +200,8 @@ def _check_effect(asking: Asking, verdict: Verdict) -> None:
     if asking.deferred and verdict.effect not in _DEFERRED:
         detail = f"{verdict.kind} can't be run later: no key makes it safe to run twice; send it to /endpoint"
         raise BadRequest(detail, rule="deferred_effect")
+    if asking.in_transaction and verdict.effect not in {"read", "write"}:
+        raise BadRequest(f"{verdict.kind} may commit by itself, so it can't be run in a transaction", rule="statements")
 
 
 def _implementation(role: Role, asked: str | None) -> Refusal | None:

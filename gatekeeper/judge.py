@@ -140,6 +140,12 @@ class Judge:
         role = self._policy.roles.get(role_name)
         return role.limits if role else UNLIMITED
 
+    def role(self, role_name: str) -> Role:
+        """The role of that name. Raises Forbidden where there is none, or it has expired."""
+        if expired := self.expired(role_name):
+            raise expired.exception()
+        return self._policy.role(role_name)
+
     def _judged(self, role_name: str, text: str, named: str | None) -> Judged:
         role = self._policy.roles.get(role_name)
         database = role.default_database if role and named is None else named

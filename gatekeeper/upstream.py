@@ -18,6 +18,27 @@ class Upstream(Protocol):
         """
         ...
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        request_id: str,
+        accept: str,
+        timeout_ms: int,
+        is_read: bool,
+        is_keyed: bool = False,
+        at: str | None = None,
+        nowhere_else: bool = False,
+    ) -> Reply:
+        """Sends any other request, to the proxy at that URL first or alone. Raises GatekeeperError."""
+        ...
+
+    def urls(self) -> list[str]:
+        """The proxies, the one that would be asked next first."""
+        ...
+
     def get_each(self, path: str) -> list[bytes]:
         """The bodies of those proxies that answer a GET."""
         ...

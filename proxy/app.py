@@ -1,4 +1,4 @@
-"""The proxy's HTTP: `/endpoint`, `/nodes`, `/healthz`, `/readyz`. Its metrics are on a port of their own."""
+"""The proxy's HTTP: `/endpoint`, `/transactions`, `/nodes`, `/healthz`, `/readyz`. Its metrics are on another port."""
 
 import atexit
 from pathlib import Path
@@ -9,13 +9,15 @@ from contract import logs, messages, settings, succession, web
 from contract.errors import Unavailable
 from contract.implementations import CUSTOMIZED_HIT
 from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
-from proxy import metrics
+from proxy import metrics, transaction_endpoint
+from proxy.answering import Memory
 from proxy.cluster import Cluster
 from proxy.endpoint import ACCEPTED_ROLES, Endpoint
 from proxy.inventory import Inventory
 from proxy.router import Router
 from proxy.settings import Settings, accounts_of
 from proxy.sweeping import Sweeper
+from proxy.transactions import Transactions
 from proxy.tunnels import opener
 
 
@@ -33,17 +35,22 @@ def create_app(config: Settings | None = None) -> Flask:
     web.install(app)
     if config.tls is not None:
         web.require_roles(app, ACCEPTED_ROLES)
-    endpoint = Endpoint(Router(cluster, config), config)
+    router, memory = Router(cluster, config), Memory(config.max_collected_bytes)
+    endpoint, transactions = Endpoint(router, memory, config), Transactions(router, config)
     app.extensions["plain"] = endpoint.answer_plain
     _add_endpoint(app, endpoint)
+    transaction_endpoint.install(app, transactions, memory, config)
     _add_state(app, cluster, inventory, config)
     app.extensions["cluster"] = cluster
     sweeper = app.extensions["sweeper"] = Sweeper(cluster)
+    app.extensions["leaving"] = transactions.close
     cluster.start()
     sweeper.start()
+    transactions.start()
     # A worker that takes over from another should answer from its first request on.
     cluster.wait(config.connect_timeout_ms / 1000)
     atexit.register(cluster.stop)
+    atexit.register(transactions.stop)
     atexit.register(sweeper.stop)
     if config.metrics_listen:
         metrics.serve(config.metrics_listen, lambda: [node.status() for node in cluster.nodes])

@@ -24,9 +24,9 @@ QUEUEING_ROLES: Final = ("orchestrator",)
 class Endpoint:
     """Runs statements and answers with their rows: collected, or as a stream."""
 
-    def __init__(self, router: Router, settings: Settings) -> None:
+    def __init__(self, router: Router, memory: Memory, settings: Settings) -> None:
         self._router = router
-        self._memory = Memory(settings.max_collected_bytes)
+        self._memory = memory
         self._max_bytes = settings.max_answer_bytes
         self._keep_s = settings.idempotency_keep_s
         self._asks_for_roles = settings.tls is not None

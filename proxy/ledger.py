@@ -18,13 +18,13 @@ from proxy.connection import Connection
 # What the column holds (deploy/engines/own_schema.py): rows of NDB have 30,000 bytes at most.
 MOST_ANSWER_BYTES = 16_000
 
-_LEDGER = f"`{OWN_SCHEMA}`.`ledger`"
+LEDGER = f"`{OWN_SCHEMA}`.`ledger`"
 # 1062; and 1022, which NDB says of an INSERT that selects its values (MySQL NDB Cluster 9.7.2, 2026-11-28).
-_DUPLICATE_KEY = frozenset({1022, 1062})
+DUPLICATE_KEY = frozenset({1022, 1062})
 # Of a write that was done, where the answer could not be put into its row.
 _NOT_KEPT = Answer("", "", "", 1, 0.0, [], [], 0, None, truncated=True)
 # Sent together with the INSERT, which does nothing unless it was heard: else the row could be committed alone.
-_BEGIN = "SET SESSION autocommit = 0"
+BEGIN = "SET SESSION autocommit = 0"
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -37,19 +37,19 @@ class Claim(msgspec.Struct, frozen=True):
     @property
     def insertion(self) -> str:
         """The statement that claims the key, for a transaction that has begun."""
-        values = f"{_literal(self.key)}, {_literal(self.request)}, UNIX_TIMESTAMP() + {self.keep_s}"
-        into = f"INSERT INTO {_LEDGER} (id, request, expires)"
+        values = f"{literal(self.key)}, {literal(self.request)}, UNIX_TIMESTAMP() + {self.keep_s}"
+        into = f"INSERT INTO {LEDGER} (id, request, expires)"
         return f"{into} SELECT {values} FROM DUAL WHERE @@SESSION.autocommit = 0"  # noqa: S608 hexadecimal, a number
 
     def keeping(self, answer: Answer) -> str:
         """The statement that keeps the answer."""
-        kept = _literal(encoded(answer))
-        return f"UPDATE {_LEDGER} SET answer = {kept} WHERE id = {_literal(self.key)}"  # noqa: S608 hexadecimal
+        kept = literal(encoded(answer))
+        return f"UPDATE {LEDGER} SET answer = {kept} WHERE id = {literal(self.key)}"  # noqa: S608 hexadecimal
 
     @property
     def lookup(self) -> str:
         """The statement that gives the request and the answer that are known of the key."""
-        return f"SELECT request, answer FROM {_LEDGER} WHERE id = {_literal(self.key)}"  # noqa: S608 hexadecimal
+        return f"SELECT request, answer FROM {LEDGER} WHERE id = {literal(self.key)}"  # noqa: S608 hexadecimal
 
 
 class Known(Exception):
@@ -87,10 +87,10 @@ def begin(connection: Connection, claim: Claim) -> None:
     Raises Known, Conflict for a key that was used with another request, Undecided where the row is gone again, and
     pymysql.MySQLError, which may be a time-out: another transaction with the key is still running.
     """
-    begun, claimed = connection.send_all(_BEGIN, claim.insertion)
+    begun, claimed = connection.send_all(BEGIN, claim.insertion)
     for outcome in (begun, claimed):
         if isinstance(outcome, pymysql.MySQLError):
-            if outcome is claimed and outcome.args[0] in _DUPLICATE_KEY:
+            if outcome is claimed and outcome.args[0] in DUPLICATE_KEY:
                 _recall(connection, claim)
             raise outcome
 
@@ -121,8 +121,9 @@ def _without_rows(answer: Answer) -> Answer:
 
 def expired(most: int) -> str:
     """The statement that removes so many rows that have expired."""
-    return f"DELETE FROM {_LEDGER} WHERE expires < UNIX_TIMESTAMP() LIMIT {most}"  # noqa: S608 a number
+    return f"DELETE FROM {LEDGER} WHERE expires < UNIX_TIMESTAMP() LIMIT {most}"  # noqa: S608 a number
 
 
-def _literal(value: bytes) -> str:
+def literal(value: bytes) -> str:
+    """The value as SQL has it."""
     return f"x'{value.hex()}'"

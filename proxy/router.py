@@ -73,15 +73,28 @@ class Lease(msgspec.Struct):
         self.node.pools[self.effect].release(self.connection)
 
 
+class Way(msgspec.Struct, frozen=True):
+    """What is asked of a node, whatever it is to do: the account of an effect, and its session's schema and time limit.
+
+    `keyed`: what is done there twice takes effect once.
+    """
+
+    effect: Runnable
+    implementation: str
+    timeout_ms: int
+    database: str | None = None
+    keyed: bool = False
+
+
 class Course:
     """How the attempts at a request have gone so far."""
 
-    def __init__(self, request: ProxyRequest, deadline: float) -> None:
+    def __init__(self, way: Way, deadline: float) -> None:
         self.deadline = deadline
         self.tried: set[str] = set()
         self.attempt = 1
-        self._effect = request.effect
-        self._keyed = request.idempotency is not None
+        self._effect = way.effect
+        self._keyed = way.keyed
         self._losses = 0
         self._in_doubt = False  # an attempt may have taken effect
 
@@ -146,53 +159,39 @@ class Router:
         for statement in statements:
             openings.check(statement.query, request.effect)
         bound = [bind(statement.query, statement.params) for statement in statements]
-        course = Course(request, time.monotonic() + request.timeout_ms / 1000)
         known = hash(tuple(statement.query for statement in statements))
+        way = _way_of(request)
+        done = self.reach(way, lambda lease: work(lease, bound), answered=lambda: known in self._answered)
+        self._remember(request, known)
+        return done
+
+    def reach(
+        self, way: Way, work: Callable[[Lease], Result], *, answered: Callable[[], bool] = lambda: False
+    ) -> tuple[Result, Lease]:
+        """Does `work` with a connection, again where that is safe. `answered`: whether it was ever done before.
+
+        The caller releases the lease. Raises GatekeeperError.
+        """
+        course = Course(way, time.monotonic() + way.timeout_ms / 1000)
         try:
             while True:
-                node = self._choose(request, course.tried, course.deadline)
+                node = self._choose(way, course.tried, course.deadline)
                 try:
-                    done = self._attempt(node, request, course, lambda lease: work(lease, bound))
+                    return self._attempt(node, way, course, work)
                 except (NotSent, TemporaryFailure, ConnectionLost, Undecided) as failure:
-                    course.failed(node.name, failure, answered=known in self._answered)
-                else:
-                    self._remember(request, known)
-                    return done
+                    course.failed(node.name, failure, answered=answered())
         except GatekeeperError as error:
             raise course.told(error) from None
 
-    def _remember(self, request: ProxyRequest, known: int) -> None:
-        if request.effect == "read" or request.idempotency:
-            if len(self._answered) >= _MOST_ANSWERED:
-                self._answered.clear()
-            self._answered.add(known)
+    def work_on(self, lease: Lease, work: Callable[[Lease], Result]) -> Result:
+        """Does `work` with a connection that is held. Whatever it raises, the lease is released then.
 
-    def _choose(self, request: ProxyRequest, tried: set[str], deadline: float) -> Node:
-        patience = min(deadline, time.monotonic() + _PATIENCE_S)
-        while True:
-            nodes = self._candidates(request, tried)
-            if nodes:
-                to_manager = request.effect != "read" and self._settings.writes == "manager"
-                return strategies.choose(DIRECT_HIT if to_manager else request.implementation, nodes)
-            if time.monotonic() >= patience or not self._cluster.hopeful():
-                raise Unavailable("no healthy node", rule="no_healthy_node")
-            time.sleep(0.01)
-
-    def _candidates(self, request: ProxyRequest, tried: set[str]) -> Sequence[Node]:
-        nodes = self._cluster.fit(but=tried) or self._cluster.fit()
-        if request.effect != "read" and not self._cluster.engine.several_writers:
-            return [node for node in nodes if node.role != "data"]
-        return nodes
-
-    def _attempt(
-        self, node: Node, request: ProxyRequest, course: Course, work: Callable[[Lease], Result]
-    ) -> tuple[Result, Lease]:
-        lease = _acquire(node, request, course.deadline)
-        lease.attempt = course.attempt
+        Raises GatekeeperError, or a Failure, which may be tried again.
+        """
         try:
-            result = work(lease)
+            return work(lease)
         except (pymysql.MySQLError, OSError) as error:
-            failure = translated(self._cluster.engine, error, request.effect)
+            failure = translated(self._cluster.engine, error, lease.effect)
             self._after(failure, lease)
             raise failure from None
         except (GatekeeperError, Undecided):
@@ -202,6 +201,34 @@ class Router:
             lease.connection.close()
             lease.release()
             raise
+
+    def _remember(self, request: ProxyRequest, known: int) -> None:
+        if request.effect == "read" or request.idempotency:
+            if len(self._answered) >= _MOST_ANSWERED:
+                self._answered.clear()
+            self._answered.add(known)
+
+    def _choose(self, way: Way, tried: set[str], deadline: float) -> Node:
+        patience = min(deadline, time.monotonic() + _PATIENCE_S)
+        while True:
+            nodes = self._candidates(way, tried)
+            if nodes:
+                to_manager = way.effect != "read" and self._settings.writes == "manager"
+                return strategies.choose(DIRECT_HIT if to_manager else way.implementation, nodes)
+            if time.monotonic() >= patience or not self._cluster.hopeful():
+                raise Unavailable("no healthy node", rule="no_healthy_node")
+            time.sleep(0.01)
+
+    def _candidates(self, way: Way, tried: set[str]) -> Sequence[Node]:
+        nodes = self._cluster.fit(but=tried) or self._cluster.fit()
+        if way.effect != "read" and not self._cluster.engine.several_writers:
+            return [node for node in nodes if node.role != "data"]
+        return nodes
+
+    def _attempt(self, node: Node, way: Way, course: Course, work: Callable[[Lease], Result]) -> tuple[Result, Lease]:
+        lease = _acquire(node, way, course.deadline)
+        lease.attempt = course.attempt
+        result = self.work_on(lease, work)
         node.counts.requests += 1
         return result, lease
 
@@ -217,10 +244,15 @@ class Router:
             lease.node.failed(str(failure))
 
 
-def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
+def _way_of(request: ProxyRequest) -> Way:
+    keyed = request.idempotency is not None
+    return Way(request.effect, request.implementation, request.timeout_ms, request.database, keyed)
+
+
+def _acquire(node: Node, way: Way, deadline: float) -> Lease:
     """A connection of the request's account, its schema and time limit set; nothing of the statement is sent yet."""
     try:
-        connection = node.pools[request.effect].acquire(deadline - time.monotonic())
+        connection = node.pools[way.effect].acquire(deadline - time.monotonic())
     except PoolExhausted:
         raise NotSent("all connections to the node are busy") from None
     except UNREACHABLE as error:
@@ -230,12 +262,12 @@ def _acquire(node: Node, request: ProxyRequest, deadline: float) -> Lease:
         if not _of_the_account(error):
             node.failed(describe(error))
         raise NotSent(describe(error)) from None
-    lease = Lease(node, request.effect, connection, deadline)
+    lease = Lease(node, way.effect, connection, deadline)
     left_ms = max(1, int((deadline - time.monotonic()) * 1000 + 0.999))
     try:
         # The full time while it is nearly full: the session's limit is then the one that it has already.
-        full = left_ms > request.timeout_ms * 0.98
-        connection.use(request.database, request.timeout_ms if full else left_ms)
+        full = left_ms > way.timeout_ms * 0.98
+        connection.use(way.database, way.timeout_ms if full else left_ms)
     except pymysql.MySQLError as error:
         raise _not_set(lease, error) from None
     return lease

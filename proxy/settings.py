@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from contract import settings
+from contract.messages import MAX_TIMEOUT_MS
 from contract.settings import Tls
+from contract.transactions import MOST_OPEN
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -18,8 +20,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     once; one more is answered 503. `max_answer_bytes`: of one JSON answer, `max_collected_bytes`: of all that are being
     collected, as the server sends them; a stream counts for neither. `writes`: `manager` sends all but reads to the
     manager while it is up, `any` to the nodes that the implementation chooses. `idempotency_keep_s`: how long the
-    answer to a write with a key is kept. `accounts` must be readable by its owner only. `tls` may be left out on a
-    loopback address only.
+    answer to a write with a key is kept. `max_transactions`: of several requests, open at once; each holds
+    a connection, for `transaction_ms` at most, and `transaction_idle_ms` without a statement. `accounts` must be
+    readable by its owner only. `tls` may be left out on a loopback address only.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe_interval_ms: Milliseconds = 1_000
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 << 20
     idempotency_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)] = 86_400
+    transaction_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)] = 60_000
+    transaction_idle_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)] = 10_000
+    max_transactions: Annotated[int, msgspec.Meta(ge=0, le=MOST_OPEN)] = 16
     max_collected_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 128 << 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: Tls | None = None

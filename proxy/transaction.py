@@ -107,7 +107,7 @@ def _keep_to_the_deadline(connection: Connection, bounds: Bounds) -> None:
 def _require_few(
     connection: Connection, statements: Sequence[str], results: Sequence[Rows], max_affected_rows: int | None
 ) -> None:
-    if max_affected_rows is None or sum(map(_changed, statements, results)) <= max_affected_rows:
+    if max_affected_rows is None or sum(map(changed, statements, results)) <= max_affected_rows:
         return
     connection.query("ROLLBACK", 1, 1)
     what = "statement changes" if len(statements) == 1 else "statements change"
@@ -118,8 +118,8 @@ def _require_few(
     )
 
 
-def _changed(statement: str, rows: Rows) -> int:
-    """With RETURNING the server does not count: the rows that come back are those that were changed."""
+def changed(statement: str, rows: Rows) -> int:
+    """How many rows it changed. With RETURNING the server does not count: those that come back were changed."""
     if rows.columns:
         return rows.returned_rows if openings.first_word(statement) in _CHANGES else 0
     return rows.affected_rows

@@ -29,7 +29,9 @@ _SHARES = {
     "fleet": ("tests/fleet/",),
     "system, killed": _live("chaos exactly_once_killed orchestrator"),
     "system, disturbed": _live("faults readme slow succession"),
-    "system": _live("audit benchmark borders gateway learning nginx orm planted schema smuggling tls turns types"),
+    "system": _live(
+        "audit benchmark borders gateway learning nginx orm planted schema smuggling tls transactions turns types"
+    ),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),
     "cluster": _live("accounts calls cluster cluster_ssh crashing exactly_once routing second_wall trouble"),

@@ -23,7 +23,10 @@ _DEFAULT: Final = "customized_hit"
 _TABLES: Final = ("read", "write", "define")
 LISTED: Final = ("kinds", *_TABLES, "functions", "procedures", "implementations")
 # What no statement shows.
-_KEPT: Final = ("max_rows", "max_timeout_ms", "max_result_bytes", "max_affected_rows", "limits", "expires")
+_KEPT: Final = (
+    *("max_rows", "max_timeout_ms", "max_result_bytes", "max_affected_rows", "max_transactions"),
+    *("limits", "expires"),
+)
 _MOST_LEFT_OUT: Final = 20
 
 # How many distinct statements need a member's value.

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from contract.messages import MAX_TIMEOUT_MS
+from contract.transactions import MOST_OPEN
 from gatekeeper.policy.contradictions import contradictions
 from gatekeeper.policy.lines import Place, lines
 from gatekeeper.policy.model import Kind, Policy, PolicyError, Role, RoleName
@@ -39,6 +40,7 @@ ALLOWED: Final = {
     "max_timeout_ms": f"an integer from 1 to {MAX_TIMEOUT_MS}",
     "max_result_bytes": "an integer from 1",
     "max_affected_rows": "an integer from 0",
+    "max_transactions": f"an integer from 0 to {MOST_OPEN}",
     "limits": f"a table of rate_per_second (a number from 0.001), burst (an integer from 1 to {MOST_BURST}) and "
     f"max_concurrent (an integer from 1 to {MOST_CONCURRENT})",
     "expires": "a date and time with its offset, such as 2027-01-31T18:00:00+01:00,",

@@ -17,6 +17,7 @@ from gatekeeper import gate, guesses, keys
 from gatekeeper.app import create_app
 from gatekeeper.rates import Limits
 from gatekeeper.settings import Settings
+from tests.unit.pretended_upstream import PretendedUpstream
 
 QUERY = {"query": "SELECT a FROM t"}
 POLICY = """
@@ -27,19 +28,17 @@ default_database = "shop"
 """
 
 
-class Proxy:
+class Proxy(PretendedUpstream):
     """An upstream that answers everything, and says how often it was asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = 0
 
     def post(self, body: bytes, **_arguments: Any) -> Reply:
         assert body
         self.asked += 1
-        return Reply(200, {"Content-Type": "application/json"}, b"{}")
-
-    def get_each(self, _path: str) -> list[bytes]:
-        return []
+        return self.reply
 
 
 class Gatekeeper:

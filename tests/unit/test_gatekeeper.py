@@ -20,6 +20,7 @@ from gatekeeper.app import create_app
 from gatekeeper.audit_chain import verify
 from gatekeeper.rates import Limits
 from gatekeeper.settings import Settings
+from tests.unit.pretended_upstream import PretendedUpstream
 
 POLICY = """
 [roles.reader]
@@ -40,28 +41,23 @@ default_database = "shop"
 """
 
 
-class Recorder:
+class Recorder(PretendedUpstream):
     """An upstream that keeps what it is sent."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sent: list[ProxyRequest] = []
         self.arguments: dict[str, Any] = {}
         self.is_keyed = False
-        self.reply = Reply(200, {"Content-Type": "application/json", "X-Gatekeeper-Node": "data1"}, b'{"x":1}')
         self.error: GatekeeperError | None = None
 
-    def post(
-        self, body: bytes, *, request_id: str, accept: str, timeout_ms: int, is_read: bool, is_keyed: bool = False
-    ) -> Reply:
+    def post(self, body: bytes, **arguments: Any) -> Reply:
         self.sent.append(msgspec.json.decode(body, type=ProxyRequest))
-        self.arguments = {"request_id": request_id, "accept": accept, "timeout_ms": timeout_ms, "is_read": is_read}
-        self.is_keyed = is_keyed
+        self.is_keyed = arguments.pop("is_keyed")
+        self.arguments = arguments
         if self.error:
             raise self.error
         return self.reply
-
-    def get_each(self, _path: str) -> list[bytes]:
-        return []
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ def test_only_what_is_named_is_passed_on() -> None:
 def test_every_path_of_the_gatekeeper_is_public_or_kept_back(settings: Settings) -> None:
     app = create_app(settings, Recorder())
     served = {re.sub("<.*>", "ID", rule.rule) for rule in app.url_map.iter_rules() if rule.endpoint != "static"}
-    assert served == {*nginx.PATHS, *nginx.COLLECTIONS, *(f"{path}/ID" for path in nginx.COLLECTIONS)}
+    things = (f"{path}/ID" for path in nginx.COLLECTIONS)
+    assert served == {*nginx.PATHS, *nginx.COLLECTIONS, *things, *nginx.DEEDS}
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -14,7 +14,7 @@ from proxy import ledger
 from proxy.connection import Connection, Rows
 from proxy.failures import ConnectionLost, Failure, NotSent, TemporaryFailure
 from proxy.ledger import Claim, Known, Undecided, claim_of
-from proxy.router import Course
+from proxy.router import Course, Way
 from proxy.transaction import Bounds, Uncommitted, transact, transact_once
 
 KEYED = Idempotency("k", "web")
@@ -195,7 +195,7 @@ def test_changed_rows_are_counted_over_all_statements() -> None:
 
 
 def course(*, keyed: bool) -> Course:
-    return Course(changed(idempotency=KEYED if keyed else None), time.monotonic() + 60)
+    return Course(Way("write", "customized_hit", 60_000, keyed=keyed), time.monotonic() + 60)
 
 
 UNKNOWN = ConnectionLost("lost", harmless=False)

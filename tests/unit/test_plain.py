@@ -16,6 +16,7 @@ from contract.peers import Reply
 from gatekeeper import keys
 from gatekeeper.app import create_app
 from gatekeeper.settings import Settings
+from tests.unit.pretended_upstream import PretendedUpstream
 
 POLICY = """
 [roles.reader]
@@ -118,18 +119,16 @@ def test_an_answer_in_one_piece_has_its_length_and_one_in_pieces_is_chunked() ->
     assert pieces.endswith(b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")
 
 
-class Upstream:
+class Upstream(PretendedUpstream):
     """A proxy that answers so."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answer: Callable[[], Reply] = lambda: Reply(200, {"Content-Type": "application/json"}, b'{"x":1}')
 
     def post(self, body: bytes, **_arguments: Any) -> Reply:
         assert body
         return self.answer()
-
-    def get_each(self, _path: str) -> list[bytes]:
-        return []
 
 
 @pytest.fixture
