@@ -79,7 +79,7 @@ def test_every_answer_is_a_documented_one(system: LiveSystem, method: str, path:
 
     @hypothesis.seed(SEED)
     @hypothesis.settings(
-        max_examples=EXAMPLES if path == "/endpoint" else 50 if path in _POSTED else 10,
+        max_examples=EXAMPLES if path == "/endpoint" else 150 if path in _POSTED else 10,
         deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],
