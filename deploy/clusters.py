@@ -124,6 +124,8 @@ def client(deployment: Deployment, site: Site) -> Client:
     host = site.of("gatekeeper")[0]
     key = deployment.material.api_key.read_text(encoding="utf-8").strip()
     made = deployment.material.certificates / f"edge-{host.name}.pem"
+    if not deployment.cluster.edge.certificate and not made.exists():
+        raise ClusterError("the cluster is not deployed yet: its gatekeeper has no certificate; fab deploy goes on")
     return Client(url(deployment, site), key, ca=None if deployment.cluster.edge.certificate else str(made))
 
 

@@ -60,6 +60,7 @@ def data_memory(memory: int) -> int:
 def config_ini(nodes: Sequence[Node], *, copies: int, memory: int, cores: int, directory: str) -> str:
     """The management server's config.ini. `memory` and `cores`: of the smallest data node; `directory`: for all data.
 
+    SQL nodes may decide which half goes on where the management server, which else does, is lost (ArbitrationRank).
     Ports are fixed so that a firewall can name them. A transaction that does nothing for 60 s is ended, so that a
     client that vanished keeps no locks. TLS between all nodes is required.
     """
@@ -99,7 +100,7 @@ DataDir={directory}
         if node.number:
             text += f"\n[ndbd]\nNodeId={node.number}\nHostName={node.address}\n"
     for node in nodes:
-        text += f"\n[mysqld]\nNodeId={node.sql_id}\nHostName={node.address}\n"
+        text += f"\n[mysqld]\nNodeId={node.sql_id}\nHostName={node.address}\nArbitrationRank=2\n"
         text += f"\n[api]\nNodeId={node.tool_id}\nHostName={node.address}\n"
     return text
 

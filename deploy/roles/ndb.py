@@ -209,6 +209,8 @@ class Ndb:
     def _data_nodes(self, site: Site, hosts: Sequence[Host]) -> None:
         """Starts those that do not run, all at once; then restarts in turn those that are stale."""
         started = on_each(hosts, lambda host: steps.service(host, ndb_units.DATA_NODE))
+        for host in self._cut_off(site, hosts):
+            self._restart_data_node(site, host)
         for host in hosts:
             ndb_nodes.wait_for_data_node(site, host)
         for host in hosts:
@@ -216,6 +218,11 @@ class Ndb:
             if stale:
                 self._restart_data_node(site, host)
             site.report(host, "data node", started[host.name] or stale)
+
+    def _cut_off(self, site: Site, hosts: Sequence[Host]) -> list[Host]:
+        """Those that look for a management server that is lost, and so are unknown to the one in its place."""
+        stale = [host for host in hosts if _is_stale(host, ndb_units.DATA_NODE, _CONFIG)]
+        return [host for host in stale if not ndb_nodes.is_seen(site, host)]
 
     def _sql_nodes(self, site: Site, drained: Drained) -> None:
         on_each(site.servers, lambda host: self._first_time(site, host))

@@ -12,6 +12,8 @@ from deploy.site import Site, on_each
 
 START_TIMEOUT_S: Final = 600
 _MANAGEMENT_TIMEOUT_S: Final = 60
+# A data node asks for a management server that is back every few seconds.
+_SEEN_WITHIN_S: Final = 20
 # How a node that has not been told of a group is listed.
 _NO_GROUP: Final = re.compile(r"^id=(\d+)\s.*no nodegroup", re.MULTILINE)
 
@@ -51,6 +53,14 @@ def wait_for_data_node(site: Site, host: Host) -> None:
     asking = f"{_asking(site, f'{number} STATUS')} | grep -q 'Node {number}: started'"
     what = f"data node {number} ({host.name}) started"
     wait_for(site.of("manager")[0], asking, timeout_s=START_TIMEOUT_S, what=what, unit=ndb_units.MANAGEMENT)
+
+
+def is_seen(site: Site, host: Host) -> bool:
+    """Whether the management server sees the data node, for which it has some seconds: it may have just started."""
+    number = node(host).number
+    asking = f"{_asking(site, f'{number} STATUS')} | grep -q 'Node {number}: st'"
+    looking = f"for _ in $(seq {_SEEN_WITHIN_S // 2}); do if {asking}; then echo y; break; fi; sleep 2; done"
+    return bool(site.of("manager")[0].look(looking, timeout_s=_SEEN_WITHIN_S + 30))
 
 
 def unknown(site: Site) -> list[Host]:

@@ -61,7 +61,8 @@ REQUEST = certificate_request()
 class Cluster:
     """What the processes know together. `log`: units that were started or restarted, and nodes that were drained.
 
-    `tables`: for each table the data nodes that have rows of it. `cut`: so many more changes are let through, and then
+    `tables`: for each table the data nodes that have rows of it. `unseen`: data nodes that look for a management server
+    that is lost, until they are restarted. `cut`: so many more changes are let through, and then
     CutOff is raised; None: all.
     """
 
@@ -71,6 +72,7 @@ class Cluster:
         self.known: dict[tuple[str, str], frozenset[int]] = {}
         self.groups: dict[int, int] = {}
         self.tables: dict[str, set[int]] = {}
+        self.unseen: set[int] = set()
         self.cut: int | None = None
         self._formed = False
         self._turn = threading.RLock()
@@ -90,6 +92,8 @@ class Cluster:
             self.known[host, unit] = self.configured()
             if unit == "mysql":
                 self._formed = True
+            if unit == "ndbmtd":
+                self.unseen.discard(int(host[-1]))
             if unit == "ndbmtd" and not self._formed:
                 self.groups[int(host[-1])] = 0
 
@@ -178,7 +182,12 @@ class Watched(Pretended):
 
     def _managed(self, script: str) -> Done | None:
         if waited := re.search(r"-e '(\d+) STATUS'", script):
-            return Done("", "", 0) if self._cluster.can_join(int(waited[1])) else _REFUSED
+            number = int(waited[1])
+            if script.startswith("for "):
+                return Done("" if number in self._cluster.unseen else "y\n", "", 0)
+            return (
+                Done("", "", 0) if self._cluster.can_join(number) and number not in self._cluster.unseen else _REFUSED
+            )
         if script.endswith("-e 'SHOW' </dev/null"):
             return Done(self._cluster.shown(), "", 0)
         if made := re.search(r"CREATE NODEGROUP ([\d,]+)", script):

@@ -37,6 +37,15 @@ def test_another_configuration_restarts_the_data_nodes_one_after_the_other_and_n
     assert world.install() == ["manager ndb-mgmd", "data1 ndbmtd", "data2 ndbmtd"]
 
 
+def test_data_nodes_that_look_for_a_lost_management_server_are_restarted_one_after_the_other(world: World) -> None:
+    """The new one has another address, so that their options change; and it does not see them until then."""
+    world.install()
+    world.cluster.unseen = {1, 2}
+    for name in ("manager", "data1", "data2"):
+        world.hosts[name].files["/etc/mysql-cluster/config.ini"] = ("regular file|0640|root:mysql", b"of the lost one")
+    assert world.install() == ["manager ndb-mgmd", "data1 ndbmtd", "data2 ndbmtd"]
+
+
 def test_the_smallest_data_node_says_how_much_memory_all_have(world: World) -> None:
     world.hosts["data2"].answers["nproc"] = f"{2 * GIB}\n2\n"
     world.install()
