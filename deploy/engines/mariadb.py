@@ -27,6 +27,9 @@ SERVER_OPTIONS: Mapping[str, str | int] = {
     "sql_mode": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
     "character_set_server": "utf8mb4",
     "default_time_zone": "+00:00",
+    # What a value, a row and a statement may have; a request's body is smaller than 1 MiB. With the servers' own limits
+    # a statement of many REPEATs takes gigabytes of memory and runs on past its time limit (docs/security.md).
+    "max_allowed_packet": "4M",
     # No way from SQL to files of the client; secure_file_priv, which each sets, closes that to the server's.
     "local_infile": "OFF",
     "event_scheduler": "OFF",

@@ -5,6 +5,7 @@ import tomllib
 import msgspec
 import pytest
 
+from contract.messages import MAX_BODY_BYTES
 from deploy import engines
 from deploy.engines import mariadb
 from deploy.engines.galera import Galera, provider_options
@@ -72,6 +73,13 @@ def test_servers_are_strict_and_give_no_way_to_files(engine: Galera | Standalone
     assert not modes & {"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI"}
     assert (found["local_infile"], found["skip_name_resolve"], found["default_time_zone"]) == ("OFF", "ON", "+00:00")
     assert found["secure_file_priv"] == "/nodes/manager/files"
+
+
+@pytest.mark.parametrize("engine", [Galera(), Standalone()])
+def test_a_server_takes_the_largest_request_and_no_value_that_is_much_larger(engine: Galera | Standalone) -> None:
+    """Each byte of a body may be two in a statement: a quote that is escaped, half a byte in hexadecimal."""
+    allowed = int(options(engine.configuration(PEERS[0], PEERS, "group"))["max_allowed_packet"].removesuffix("M")) << 20
+    assert 2 * MAX_BODY_BYTES < allowed <= 4 * MAX_BODY_BYTES
 
 
 def galera_status(**changed: str) -> dict[str, str]:
