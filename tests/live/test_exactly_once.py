@@ -289,14 +289,16 @@ def test_a_write_among_statements_that_are_labelled_reads_is_refused_by_the_serv
 
 def test_a_transaction_that_is_lost_in_the_middle_runs_on_another_node(cluster: LiveCluster, proxy: LocalProxy) -> None:
     """Nothing can stay of what was not committed, so even a write without a key is tried again."""
-    name = new()
-    statements = [{"query": INSERT, "params": [name]}, {"query": "SELECT SLEEP(1.5)"}]
-    with ThreadPoolExecutor(1) as pool:
+    name, waiting = new(), "UPDATE rental.once SET name = name WHERE id = 1"
+    statements = [{"query": INSERT, "params": [name]}, {"query": waiting}]
+    with ThreadPoolExecutor(1) as pool, cluster.connect("manager") as blocker, blocker.cursor() as cursor:
+        cursor.execute("SELECT * FROM rental.once WHERE id = 1 FOR UPDATE")
         asked = pool.submit(ask_all, proxy, statements=statements, effect="write")
-        wait_until(lambda: "SLEEP(1.5)" in running(cluster))
+        wait_until(lambda: waiting in running(cluster))
         for row in cluster.run("manager", "SHOW PROCESSLIST"):
             if row[1] == "gk_writer":
                 cluster.run("manager", f"KILL CONNECTION {row[0]}")
+        blocker.rollback()
         answer = asked.result(60)
     assert answer["attempts"] == 2
     assert count(cluster, name) == 1
