@@ -59,8 +59,11 @@ class Client:
         database: str | None = None,
         timeout_ms: int | None = None,
         idempotency_key: str | None = None,
+        consistency_token: str | None = None,
     ) -> Result:
         """Run one statement; `params` is a sequence for `?` or a mapping for `:name`. The result has Python values.
+
+        With the `consistency_token` of an earlier result it sees what that wrote, on whichever node it runs.
 
         A write with an `idempotency_key`, which must be its alone (`uuid.uuid4().hex` is one), takes effect once: it is
         sent again, within `timeout_ms`, when the answer is lost, and the caller may do the same.
@@ -72,6 +75,7 @@ class Client:
             database=database,
             timeout_ms=timeout_ms,
             idempotency_key=idempotency_key,
+            consistency_token=consistency_token,
         )
         return _converted(Result.of_answer, answer)
 
@@ -84,6 +88,7 @@ class Client:
         database: str | None = None,
         timeout_ms: int | None = None,
         idempotency_key: str | None = None,
+        consistency_token: str | None = None,
     ) -> Answer:
         """Like `query`, with the values as they travelled (docs/api.md)."""
         members = {
@@ -91,6 +96,7 @@ class Client:
             "params": json_params(params),
             "implementation": implementation,
             "database": database,
+            "consistency_token": consistency_token,
         }
         return self._ask(members, timeout_ms, idempotency_key)
 
@@ -121,6 +127,7 @@ class Client:
         read_only: bool = False,
         limit_ms: int | None = None,
         idle_limit_ms: int | None = None,
+        consistency_token: str | None = None,
     ) -> Steps:
         """Begin a transaction whose statements come one by one; the key's role must have a `max_transactions`.
 
@@ -132,6 +139,7 @@ class Client:
             "read_only": read_only,
             "timeout_ms": limit_ms,
             "idle_timeout_ms": idle_limit_ms,
+            "consistency_token": consistency_token,
         }
         begun = self._transport.call(
             "POST", "/transactions", Begun, timeout_ms=self._timeout_ms, body=_body(_given(members))

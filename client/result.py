@@ -13,7 +13,8 @@ class Result(msgspec.Struct, frozen=True):
     """What a statement gave; iterating gives its rows.
 
     `node` answered after `attempts` tries; `elapsed_ms` is the gateway's time, not the client's. `truncated`: there
-    were more rows than the policy lets through. `request_id` finds the request in the services' logs.
+    were more rows than the policy lets through. `request_id` finds the request in the services' logs. A later request
+    with the `consistency_token` of a write sees that write, on whichever node.
     """
 
     node: str
@@ -26,6 +27,7 @@ class Result(msgspec.Struct, frozen=True):
     last_insert_id: int | None
     truncated: bool
     request_id: str
+    consistency_token: str | None = None
 
     @classmethod
     def of_answer(cls, answer: Answer) -> Self:
@@ -56,6 +58,7 @@ class Result(msgspec.Struct, frozen=True):
             last_insert_id=given.last_insert_id,
             truncated=given.truncated,
             request_id=answer.request_id,
+            consistency_token=answer.consistency_token or None,
         )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:

@@ -27,6 +27,8 @@ Query = Annotated[str, msgspec.Meta(min_length=1)]
 SchemaName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}\Z", description="the default schema's name")]
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)]
 Rows = Annotated[int, msgspec.Meta(ge=1)]
+# Of an answer to a write: a later request that has it sees that write, whichever node it goes to.
+ConsistencyToken = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -44,7 +46,7 @@ class EndpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
     Either `query`, one statement, with `params` (an array for `?`, an object for `:name`; docs/api.md fixes how each
     type travels), or `statements`, which are one transaction: all or nothing. `timeout_ms`: from the request's arrival
-    to its answer.
+    to its answer. `consistency_token`: of the answer to a write that this request must see.
     """
 
     query: Query | None = None
@@ -53,6 +55,7 @@ class EndpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     database: SchemaName | None = None
     timeout_ms: Milliseconds | None = None
     statements: Statements | None = None
+    consistency_token: ConsistencyToken | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -99,6 +102,7 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     max_affected_rows: Annotated[int, msgspec.Meta(ge=0)] | None = None
     statements: Statements | None = None
     idempotency: Idempotency | None = None
+    consistency_token: ConsistencyToken | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -148,7 +152,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What a statement gave. `attempts`: how often it was tried, 1 when the first node answered.
 
     To `statements`: `results` has what each gave; here there are no rows, `affected_rows` is the sum, `last_insert_id`
-    the last one's, and `truncated` says that some result is. To `query` there are no `results`.
+    the last one's, and `truncated` says that some result is. To `query` there are no `results`. `consistency_token`: to
+    a write, where another node may not show it yet.
     """
 
     request_id: str
@@ -162,6 +167,7 @@ class Answer(msgspec.Struct, frozen=True):
     last_insert_id: int | None
     truncated: bool
     results: list[StatementResult] | msgspec.UnsetType = msgspec.UNSET
+    consistency_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class NodeStatus(msgspec.Struct, frozen=True):

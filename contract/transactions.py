@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from contract.messages import Milliseconds, ProxyRequest
+from contract.messages import ConsistencyToken, Milliseconds, ProxyRequest
 
 State = Literal["committed", "rolled_back"]
 Mode = Literal["read", "write"]
@@ -27,13 +27,14 @@ class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     `read_only`: only reads, by the account that can do nothing else. `timeout_ms`: how long it may be open in all,
     `idle_timeout_ms`: how long without a statement; then it is rolled back. Left out, or larger than the proxy lets it
-    be, they are the proxy's own.
+    be, they are the proxy's own. `consistency_token`: of the answer to a write that it must see.
     """
 
     implementation: str | None = None
     read_only: bool = False
     timeout_ms: Milliseconds | None = None
     idle_timeout_ms: Milliseconds | None = None
+    consistency_token: ConsistencyToken | None = None
 
 
 class ProxyBegin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -46,6 +47,7 @@ class ProxyBegin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     mode: Mode = "write"
     timeout_ms: Milliseconds | None = None
     idle_timeout_ms: Milliseconds | None = None
+    consistency_token: ConsistencyToken | None = None
 
 
 class ProxyStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,11 +75,12 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """How a transaction ended. Asked again, the answer is the same."""
+    """How a transaction ended. Asked again, the answer is the same. `consistency_token`: as in an Answer."""
 
     request_id: str
     id: str
     state: State
+    consistency_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def new_id(proxy_url: str) -> str:

@@ -255,4 +255,5 @@ def _forwarded(
         max_affected_rows=role.max_affected_rows,
         statements=message.statements,
         idempotency=idempotency,
+        consistency_token=message.consistency_token,
     )

@@ -91,6 +91,7 @@ class Transactions:
             mode="read" if asked.read_only else "write",
             timeout_ms=asked.timeout_ms,
             idle_timeout_ms=asked.idle_timeout_ms,
+            consistency_token=asked.consistency_token,
         )
 
     def _begun(self, message: ProxyBegin, request_id: str) -> Reply:
@@ -146,6 +147,8 @@ def _one_statement(message: EndpointRequest, key: str | None) -> EndpointRequest
         raise BadRequest("one statement at a time is run in a transaction", rule="statements")
     if message.implementation is not None:
         raise BadRequest("the implementation was chosen when the transaction began", rule="implementation")
+    if message.consistency_token is not None:
+        raise BadRequest("a consistency_token is given when the transaction begins", rule="consistency_token")
     return message
 
 

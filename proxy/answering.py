@@ -179,6 +179,7 @@ class _Running:
             last_insert_id=last.last_insert_id,
             truncated=any(each.truncated for each in results),
             results=[_result(each) for each in results] if several else msgspec.UNSET,
+            consistency_token=(lease.node.token or msgspec.UNSET) if lease.effect != "read" else msgspec.UNSET,
         )
 
 

@@ -193,8 +193,8 @@ class Connection:
             self.close()
             raise pymysql.OperationalError(2006, "the server closed the idle connection")
 
-    def use(self, database: str | None, timeout_ms: int) -> None:
-        """Sets the default schema and the time limit for what comes next.
+    def use(self, database: str | None, timeout_ms: int, setting: str | None = None) -> None:
+        """Sets the default schema, the time limit for what comes next, and one thing more in the session.
 
         Another schema than last time costs a round trip: were it sent together with the statement, a refused schema
         would leave the statement to run in the one before. `timeout_ms` is enforced by the server, unless the login
@@ -204,12 +204,13 @@ class Connection:
         if schema is not None and schema != self._database:
             self._driver.select_db(schema)
             self._database = schema
-        if timeout_ms != self._timeout_ms and not self._limited:
-            self._set_timeout(timeout_ms)
-        elif timeout_ms != self._timeout_ms:
-            limit = f"SET {_time_setting(timeout_ms, mariadb=self._mariadb)}".encode()
-            self._driver._write_bytes(_packet(COMMAND.COM_QUERY, limit))
+        settings = [setting] if setting else []
+        if timeout_ms != self._timeout_ms and self._limited:
+            settings.append(_time_setting(timeout_ms, mariadb=self._mariadb))
+        if settings:
+            self._driver._write_bytes(_packet(COMMAND.COM_QUERY, f"SET {', '.join(settings)}".encode()))
             self._unread += 1
+        if timeout_ms != self._timeout_ms:
             self._set_timeout(timeout_ms)
 
     def start(self, sql: str) -> "Answering":

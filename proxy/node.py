@@ -111,6 +111,15 @@ class Node:
             finally:
                 connection.close()
 
+    @property
+    def token(self) -> str | None:
+        """What makes another node show what was written here; None where all show it at once."""
+        return self.name if self._engine.catch_up else None
+
+    def catching_up(self, token: str | None) -> str | None:
+        """What a session is to be set to, so that it sees the write of that token."""
+        return self._engine.catch_up if token is not None and token != self.name else None
+
     def close_idle(self) -> None:
         """Closes the connections that no request holds, and the others when they come back. The tunnel stays."""
         self._forget_connections()

@@ -25,13 +25,18 @@ class Pool:
         self._generation = 0
         self.in_use = 0
 
-    def acquire(self, timeout_s: float) -> Connection:
-        """A connection with a fresh session. Raises PoolExhausted, pymysql.MySQLError, OSError, TunnelError."""
+    def acquire(self, timeout_s: float, *, new: bool = False) -> Connection:
+        """A connection with a fresh session; `new`: one that never was reset, in the place of an idle one.
+
+        Raises PoolExhausted, pymysql.MySQLError, OSError, TunnelError.
+        """
         deadline = time.monotonic() + timeout_s
         if not self._slots.acquire(timeout=max(0.0, timeout_s)):
             raise PoolExhausted
         try:
-            connection = self._take() or self._new(deadline - time.monotonic())
+            if new:
+                self._close_one()
+            connection = (None if new else self._take()) or self._new(deadline - time.monotonic())
         except BaseException:
             self._slots.release()
             raise
@@ -62,6 +67,12 @@ class Pool:
             idle, self._idle = self._idle, deque()
         for connection in idle:
             connection.close()
+
+    def _close_one(self) -> None:
+        with self._lock:
+            idle = self._idle.popleft() if self._idle else None
+        if idle is not None:
+            idle.close()
 
     def _new(self, timeout_s: float) -> Connection:
         generation = self._generation

@@ -76,7 +76,7 @@ class Lease(msgspec.Struct):
 class Way(msgspec.Struct, frozen=True):
     """What is asked of a node, whatever it is to do: the account of an effect, and its session's schema and time limit.
 
-    `keyed`: what is done there twice takes effect once.
+    `keyed`: what is done there twice takes effect once. `seeing`: the token of a write that must be there.
     """
 
     effect: Runnable
@@ -84,6 +84,7 @@ class Way(msgspec.Struct, frozen=True):
     timeout_ms: int
     database: str | None = None
     keyed: bool = False
+    seeing: str | None = None
 
 
 class Course:
@@ -246,13 +247,15 @@ class Router:
 
 def _way_of(request: ProxyRequest) -> Way:
     keyed = request.idempotency is not None
-    return Way(request.effect, request.implementation, request.timeout_ms, request.database, keyed)
+    way = (request.effect, request.implementation, request.timeout_ms, request.database)
+    return Way(*way, keyed=keyed, seeing=request.consistency_token)
 
 
 def _acquire(node: Node, way: Way, deadline: float) -> Lease:
     """A connection of the request's account, its schema and time limit set; nothing of the statement is sent yet."""
+    setting = node.catching_up(way.seeing)
     try:
-        connection = node.pools[way.effect].acquire(deadline - time.monotonic())
+        connection = node.pools[way.effect].acquire(deadline - time.monotonic(), new=setting is not None)
     except PoolExhausted:
         raise NotSent("all connections to the node are busy") from None
     except UNREACHABLE as error:
@@ -267,7 +270,7 @@ def _acquire(node: Node, way: Way, deadline: float) -> Lease:
     try:
         # The full time while it is nearly full: the session's limit is then the one that it has already.
         full = left_ms > way.timeout_ms * 0.98
-        connection.use(way.database, way.timeout_ms if full else left_ms)
+        connection.use(way.database, way.timeout_ms if full else left_ms, setting)
     except pymysql.MySQLError as error:
         raise _not_set(lease, error) from None
     return lease

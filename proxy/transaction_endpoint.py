@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 from flask import Flask, Response, request
 
@@ -89,11 +90,11 @@ def _ran(transactions: Transactions, id_: str, message: ProxyStatement, memory: 
 
 
 def _committed(transactions: Transactions, id_: str, message: ProxyEnd) -> Response:
-    state, before = transactions.commit(id_, message.owner, DEFAULT_TIMEOUT_MS)
-    if state != "committed":
+    ended = transactions.commit(id_, message.owner, DEFAULT_TIMEOUT_MS)
+    if ended.state != "committed":
         raise Conflict("the transaction was rolled back", rule="transaction_ended", outcome="rolled_back")
-    response = web.json_response(End(web.request_id(), id_, state))
-    if before:
+    response = web.json_response(End(web.request_id(), id_, ended.state, ended.token or msgspec.UNSET))
+    if ended.before:
         response.headers[web.REPLAYED_HEADER] = "true"
     return response
 

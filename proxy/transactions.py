@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+import msgspec
 import pymysql
 import structlog
 
@@ -66,6 +67,14 @@ class Open:
         return None
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """How one ended, whether it had ended before, and the token of the node that shows it (proxy/node.py)."""
+
+    state: State
+    before: bool
+    token: str | None
+
+
 class Transactions:
     """The transactions that this proxy holds. What they are asked for raises GatekeeperError."""
 
@@ -100,7 +109,8 @@ class Transactions:
         found.over = "it could not be begun"
         try:
             with self._router.admitted():
-                way = Way(message.mode, message.implementation, min(found.timeout_ms, DEFAULT_TIMEOUT_MS))
+                wait_ms = min(found.timeout_ms, DEFAULT_TIMEOUT_MS)
+                way = Way(message.mode, message.implementation, wait_ms, seeing=message.consistency_token)
                 _, found.lease = self._router.reach(way, lambda lease: ending.hold(lease.connection))
             found.over, node = None, found.lease.node.name
         finally:
@@ -134,28 +144,30 @@ class Transactions:
                 )
             return found, rows, node
 
-    def commit(self, id_: str, owner: str, timeout_ms: int) -> tuple[State, bool]:
-        """How it ended, and whether it had ended before: asked for again, the answer is the same."""
+    def commit(self, id_: str, owner: str, timeout_ms: int) -> Ended:
+        """How it ended: asked for again, the answer is the same."""
         row = ending.ending_of(owner, id_, self._settings.idempotency_keep_s)
         found = self._take(id_, owner)
         if found is None:
-            return self._settled(id_, row, timeout_ms), True
+            return self._settled(id_, row, timeout_ms, before=True)
+        token = _held(found).node.token
         try:
             self._commit(found, row)
         except GatekeeperError as error:
             if error.outcome != "unknown":
                 raise
             log.info("commit_unknown", transaction=id_, code=error.code)
-            return self._settled(id_, row, timeout_ms), False
+            return self._settled(id_, row, timeout_ms, before=False)
         finally:
             self._give_back(found)
-        return "committed", False
+        return Ended("committed", before=False, token=token)
 
     def rollback(self, id_: str, owner: str, timeout_ms: int) -> State:
         """How it ended: rolled back, unless it had been committed before."""
         found = self._take(id_, owner)
         if found is None:
-            return self._settled(id_, ending.ending_of(owner, id_, self._settings.idempotency_keep_s), timeout_ms)
+            row = ending.ending_of(owner, id_, self._settings.idempotency_keep_s)
+            return self._settled(id_, row, timeout_ms, before=True).state
         try:
             with suppress(GatekeeperError):  # a connection that is lost rolls back, too
                 self._worked(found, lambda lease: lease.connection.query("ROLLBACK", 1, 1))
@@ -178,7 +190,7 @@ class Transactions:
             raise
         found.over = "it was committed"
 
-    def _settled(self, id_: str, row: Ending, timeout_ms: int) -> State:
+    def _settled(self, id_: str, row: Ending, timeout_ms: int, *, before: bool) -> Ended:
         """How a transaction ended that is not here: with this proxy's last word, or another's."""
         age_s = time.time() - begun_at(id_)
         if not -_CLOCKS_S < age_s < self._settings.idempotency_keep_s / 2:
@@ -191,7 +203,7 @@ class Transactions:
             error.outcome, error.retryable = "unknown", True
             raise
         lease.release()
-        return state
+        return Ended(state, before, lease.node.token)
 
     def _worked(self, found: Open, work: Callable[[Lease], Result]) -> Result:
         """Does something with its connection; what fails ends it."""

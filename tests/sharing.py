@@ -34,7 +34,9 @@ _SHARES = {
     ),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),
-    "cluster": _live("accounts calls cluster cluster_ssh crashing exactly_once routing second_wall trouble"),
+    "cluster": _live(
+        "accounts calls cluster cluster_ssh consistency crashing exactly_once routing second_wall trouble"
+    ),
 }
 
 

@@ -34,6 +34,7 @@ _COLUMNS: Final = (
     " ORDER BY table_schema, table_name, ordinal_position"
 )
 _READY: Final = "SHOW GLOBAL STATUS LIKE 'Ndb_number_of%data_nodes'"
+_ASKING: Final = f'{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe "{_READY}"'
 
 
 class Ndb:
@@ -71,8 +72,7 @@ class Ndb:
 
     def state(self, host: Host) -> str:
         """How many data nodes this SQL node sees, as `3 of 3 data nodes`; `Running` of the stand-alone; `stopped`."""
-        asking = f'{tarball.PROGRAMS}/mysql --defaults-file={_ADMINISTRATOR} -NBe "{_READY}"'
-        told = host.look(f"{asking} || echo stopped", new="stopped", timeout_s=30)
+        told = host.look(f"{_ASKING} || echo stopped", new="stopped", timeout_s=30)
         if "stopped" in told.split():
             return "stopped"
         if host.machine.role == "standalone":
@@ -197,7 +197,7 @@ class Ndb:
         self._management(site)
         new = ndb_nodes.unknown(site)
         self._data_nodes(site, [host for host in site.of("data") if host not in new])
-        self._sql_nodes(site, drained)
+        self._sql_nodes(site, drained, running=len(site.of("data")) - len(new))
         self._data_nodes(site, new)
 
     def _management(self, site: Site) -> None:
@@ -224,25 +224,29 @@ class Ndb:
         stale = [host for host in hosts if _is_stale(host, ndb_units.DATA_NODE, _CONFIG)]
         return [host for host in stale if not ndb_nodes.is_seen(site, host)]
 
-    def _sql_nodes(self, site: Site, drained: Drained) -> None:
+    def _sql_nodes(self, site: Site, drained: Drained, running: int) -> None:
+        """Starts those that do not run; then restarts in turn those that are stale, or do not see what runs."""
         on_each(site.servers, lambda host: self._first_time(site, host))
         started = on_each(site.servers, lambda host: steps.service(host, ndb_units.SQL))
         on_each(site.servers, self._wait_for_sql)
         for host in site.servers:
-            stale = _is_stale(host, ndb_units.SQL, _OPTIONS) or not self._knows_all(site, host)
+            stale = _is_stale(host, ndb_units.SQL, _OPTIONS) or not self._knows_all(site, host, running)
             if stale:
                 with drained(host):
                     self._restart_sql(host)
             site.report(host, "sql node", started[host.name] or stale)
 
-    def _knows_all(self, site: Site, host: Host) -> bool:
-        """Whether the SQL node was started since the last data node came into the configuration."""
+    def _knows_all(self, site: Site, host: Host, running: int) -> bool:
+        """Whether the SQL node was started since the last data node came into the configuration, or got a new address.
+
+        One that connects just now has some seconds.
+        """
         if host.machine.role == "standalone":
             return True
         if self._is_silent(host):
             return False
         known = self.ask(host, "SHOW GLOBAL STATUS LIKE 'Ndb_number_of_data_nodes'").split()[-1:]
-        return known == [str(len(site.of("data")))]
+        return known == [str(len(site.of("data")))] and ndb_nodes.sees(host, _ASKING, running)
 
     def _is_silent(self, host: Host) -> bool:
         """Whether this is a dry run, which started nothing, and the SQL node can't be asked yet."""

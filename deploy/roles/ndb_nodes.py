@@ -63,6 +63,13 @@ def is_seen(site: Site, host: Host) -> bool:
     return bool(site.of("manager")[0].look(looking, timeout_s=_SEEN_WITHIN_S + 30))
 
 
+def sees(host: Host, asking: str, running: int) -> bool:
+    """Whether the SQL node sees so many data nodes that are ready; `asking` gives its counts of them."""
+    seen = f"[ \"$({asking} | awk '/ready/ {{print $2}}')\" -ge {running} ]"
+    looking = f"for _ in $(seq {_SEEN_WITHIN_S // 2}); do if {seen} 2>/dev/null; then echo y; break; fi; sleep 2; done"
+    return bool(host.look(looking, timeout_s=_SEEN_WITHIN_S + 60))
+
+
 def unknown(site: Site) -> list[Host]:
     """The data nodes that one of those that run has not been told of, since it started before config.ini had them."""
     running = on_each(site.of("data"), lambda host: host.look(f"systemctl is-active {ndb_units.DATA_NODE} || true"))

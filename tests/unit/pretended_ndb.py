@@ -62,8 +62,8 @@ class Cluster:
     """What the processes know together. `log`: units that were started or restarted, and nodes that were drained.
 
     `tables`: for each table the data nodes that have rows of it. `unseen`: data nodes that look for a management server
-    that is lost, until they are restarted. `cut`: so many more changes are let through, and then
-    CutOff is raised; None: all.
+    that is lost, until they are restarted. `blind`: hosts whose SQL node does not see all data nodes, until then.
+    `cut`: so many more changes are let through, and then CutOff is raised; None: all.
     """
 
     def __init__(self) -> None:
@@ -73,6 +73,7 @@ class Cluster:
         self.groups: dict[int, int] = {}
         self.tables: dict[str, set[int]] = {}
         self.unseen: set[int] = set()
+        self.blind: set[str] = set()
         self.cut: int | None = None
         self._formed = False
         self._turn = threading.RLock()
@@ -92,6 +93,7 @@ class Cluster:
             self.known[host, unit] = self.configured()
             if unit == "mysql":
                 self._formed = True
+                self.blind.discard(host)
             if unit == "ndbmtd":
                 self.unseen.discard(int(host[-1]))
             if unit == "ndbmtd" and not self._formed:
@@ -169,7 +171,14 @@ class Watched(Pretended):
         told = self._cluster.ask(self.name, given.decode(errors="replace")) if isinstance(given, bytes) else None
         if told is not None:
             return Done(told, "", 0)
-        return self._certified(script) or self._managed(script)
+        return self._seeing(script) or self._certified(script) or self._managed(script)
+
+    def _seeing(self, script: str) -> Done | None:
+        waited = re.search(r"-e '(\d+) STATUS'", script)
+        if not script.startswith("for ") or not (waited or "Ndb_number_of" in script):
+            return None
+        missing = int(waited[1]) in self._cluster.unseen if waited else self.name in self._cluster.blind
+        return Done("" if missing else "y\n", "", 0)
 
     def _certified(self, script: str) -> Done | None:
         if made := re.search(r"ndb_sign_keys .*--node-type=(\w+) .*--to-dir=(\S+)", script):
@@ -183,8 +192,6 @@ class Watched(Pretended):
     def _managed(self, script: str) -> Done | None:
         if waited := re.search(r"-e '(\d+) STATUS'", script):
             number = int(waited[1])
-            if script.startswith("for "):
-                return Done("" if number in self._cluster.unseen else "y\n", "", 0)
             return (
                 Done("", "", 0) if self._cluster.can_join(number) and number not in self._cluster.unseen else _REFUSED
             )

@@ -34,7 +34,8 @@ class FakeRouter:
         return nullcontext()
 
     def run(self, _request: ProxyRequest, work: Callable[[Any, Sequence[str]], Found]) -> tuple[Found, Any]:
-        lease = SimpleNamespace(node=SimpleNamespace(name="data1"), release=lambda: None, connection=FakeConnection())
+        node = SimpleNamespace(name="data1", token=None)
+        lease = SimpleNamespace(node=node, effect="read", release=lambda: None, connection=FakeConnection())
         for lease.attempt in range(1, self._attempts + 1):
             found = work(lease, [""])
         return found, lease

@@ -46,6 +46,14 @@ def test_data_nodes_that_look_for_a_lost_management_server_are_restarted_one_aft
     assert world.install() == ["manager ndb-mgmd", "data1 ndbmtd", "data2 ndbmtd"]
 
 
+def test_an_sql_node_that_does_not_see_a_data_node_at_its_new_address_is_restarted(world: World) -> None:
+    world.install()
+    world.cluster.blind = {"manager", "data1"}
+    assert sorted(world.install()) == sorted(
+        f"{host} {what}" for host in ("manager", "data1") for what in ("drained", "mysql", "given back")
+    )
+
+
 def test_the_smallest_data_node_says_how_much_memory_all_have(world: World) -> None:
     world.hosts["data2"].answers["nproc"] = f"{2 * GIB}\n2\n"
     world.install()
