@@ -1,5 +1,6 @@
 """Turns a request into an answer: collected, or streamed while it is read."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from proxy import metrics, results
 from proxy.calls import call
 from proxy.connection import Connection, Rows
 from proxy.failures import ConnectionLost, translated
+from proxy.hedging import Hedging
 from proxy.ledger import Claim, Known
 from proxy.router import Lease, Router
 from proxy.transaction import Bounds, transact, transact_once
@@ -87,17 +89,21 @@ def collected(
     memory: Memory,
     *,
     claim: Claim | None = None,
+    hedging: Hedging | None = None,
 ) -> Found:
-    """Runs the request and gives its whole answer. Raises GatekeeperError."""
+    """Runs the request and gives its whole answer; a read by `hedging`, where that is given. Raises GatekeeperError."""
     started = time.perf_counter()
-    share = Share(memory)
-    running = _Running(request, request_id, min(max_bytes, request.max_bytes or max_bytes), share, claim)
-    try:
-        with router.admitted():
-            found, lease = router.run(request, running.work)
-            lease.release()
-    finally:
-        share.give_back()
+
+    def begin() -> _Running:
+        return _Running(request, request_id, min(max_bytes, request.max_bytes or max_bytes), Share(memory), claim)
+
+    with router.admitted():
+        if hedging and request.effect == "read":
+            found, lease = hedging.run(request, begin)
+        else:
+            with contextlib.closing(begin()) as running:
+                found, lease = router.run(request, running.work)
+        lease.release()
     elapsed_ms = _milliseconds_since(started)
     answer = found.answer
     row_count = len(answer.rows) if answer.results is msgspec.UNSET else sum(len(each.rows) for each in answer.results)
@@ -118,6 +124,10 @@ class _Running:
         self._share = share
         self._claim = claim
         self._started = time.perf_counter()
+
+    def close(self) -> None:
+        """Gives back the memory that it took."""
+        self._share.give_back()
 
     def work(self, lease: Lease, statements: Sequence[str]) -> Found:
         """One attempt."""

@@ -4,7 +4,9 @@ The session is pinned by one SET (see `_pin`) and reset by COM_RESET_CONNECTION.
 connection back, and their replies read when the next takes it: a reset costs no round trip.
 """
 
+import contextlib
 import select
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +178,12 @@ class Connection:
             # Else the driver reads them all when the result is collected.
             result.unbuffered_active = False
         self._driver._force_close()
+
+    def interrupt(self) -> None:
+        """Ends, from another thread, what waits for the server: the connection is lost there."""
+        with contextlib.suppress(OSError):
+            if (sock := self._driver._sock) is not None:
+                sock.shutdown(socket.SHUT_RDWR)
 
     def begin_reset(self) -> None:
         """Asks for a fresh session; `finish_reset` reads the replies."""

@@ -11,6 +11,7 @@ from contract.implementations import canonical
 from contract.messages import ProxyRequest, decode
 from proxy import metrics, results
 from proxy.answering import Memory, Streamed, collected
+from proxy.hedging import Hedging
 from proxy.ledger import claim_of
 from proxy.router import Router
 from proxy.settings import Settings
@@ -28,6 +29,7 @@ class Endpoint:
         self._router = router
         self._memory = memory
         self._max_bytes = settings.max_answer_bytes
+        self._hedging = Hedging(router) if settings.hedge_reads else None
         self._keep_s = settings.idempotency_keep_s
         self._asks_for_roles = settings.tls is not None
 
@@ -57,7 +59,9 @@ class Endpoint:
 
     def _whole(self, message: ProxyRequest, media_type: str, request_id: str) -> plain.Answer:
         claim = claim_of(message, self._keep_s)
-        found = collected(self._router, message, request_id, self._max_bytes, self._memory, claim=claim)
+        found = collected(
+            self._router, message, request_id, self._max_bytes, self._memory, claim=claim, hedging=self._hedging
+        )
         answer = found.answer
         body = msgspec.json.encode(answer) if media_type == plain.JSON else results.rendered(answer, media_type)
         headers = _headers(media_type, answer.node, request_id)

@@ -20,6 +20,7 @@ _duration = Histogram(
     buckets=_SECONDS,
 )
 _attempts = Counter("gatekeeper_proxy_retries_total", "Attempts beyond the first.", ("node",))
+_hedged = Counter("gatekeeper_proxy_hedged_reads_total", "Reads that were asked of a second node.")
 _errors = Counter("gatekeeper_proxy_errors_total", "Requests that ended in an error, by its code.", ("code",))
 
 
@@ -28,6 +29,11 @@ def answered(implementation: str, node: str, elapsed_ms: float, attempts: int) -
     _child(implementation, node).observe(elapsed_ms / 1000)
     if attempts > 1:
         _attempts.labels(node).inc(attempts - 1)
+
+
+def hedged() -> None:
+    """Counts a read that is asked of a second node."""
+    _hedged.inc()
 
 
 def failed(code: str) -> None:

@@ -151,10 +151,12 @@ class Router:
         """Gives a place back."""
         self._admission.release()
 
-    def run(self, request: ProxyRequest, work: Callable[[Lease, Sequence[str]], Result]) -> tuple[Result, Lease]:
+    def run(
+        self, request: ProxyRequest, work: Callable[[Lease, Sequence[str]], Result], *, avoid: str | None = None
+    ) -> tuple[Result, Lease]:
         """Does `work` with a connection and the bound statements, again where that is safe.
 
-        The caller releases the lease. Raises GatekeeperError.
+        `avoid`: a node that is taken only where no other is up. The caller releases the lease. Raises GatekeeperError.
         """
         statements = request.all_statements()
         for statement in statements:
@@ -162,18 +164,24 @@ class Router:
         bound = [bind(statement.query, statement.params) for statement in statements]
         known = hash(tuple(statement.query for statement in statements))
         way = _way_of(request)
-        done = self.reach(way, lambda lease: work(lease, bound), answered=lambda: known in self._answered)
+        done = self.reach(way, lambda lease: work(lease, bound), avoid=avoid, answered=lambda: known in self._answered)
         self._remember(request, known)
         return done
 
     def reach(
-        self, way: Way, work: Callable[[Lease], Result], *, answered: Callable[[], bool] = lambda: False
+        self,
+        way: Way,
+        work: Callable[[Lease], Result],
+        *,
+        avoid: str | None = None,
+        answered: Callable[[], bool] = lambda: False,
     ) -> tuple[Result, Lease]:
         """Does `work` with a connection, again where that is safe. `answered`: whether it was ever done before.
 
         The caller releases the lease. Raises GatekeeperError.
         """
         course = Course(way, time.monotonic() + way.timeout_ms / 1000)
+        course.tried.update({avoid} if avoid else ())
         try:
             while True:
                 node = self._choose(way, course.tried, course.deadline)

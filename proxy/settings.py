@@ -19,7 +19,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `pool_size`: connections per node and account, fewer for calls and DDL (proxy/node.py). `max_in_flight`: requests at
     once; one more is answered 503. `max_answer_bytes`: of one JSON answer, `max_collected_bytes`: of all that are being
     collected, as the server sends them; a stream counts for neither. `writes`: `manager` sends all but reads to the
-    manager while it is up, `any` to the nodes that the implementation chooses. `idempotency_keep_s`: how long the
+    manager while it is up, `any` to the nodes that the implementation chooses. `hedge_reads`: those that are slow are
+    asked of a second node (proxy/hedging.py). `idempotency_keep_s`: how long the
     answer to a write with a key is kept. `max_transactions`: of several requests, open at once; each holds
     a connection, for `transaction_ms` at most, and `transaction_idle_ms` without a statement. `accounts` must be
     readable by its owner only. `tls` may be left out on a loopback address only.
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
     max_in_flight: Annotated[int, msgspec.Meta(ge=1)] = 256
     connect_timeout_ms: Milliseconds = 3_000
+    hedge_reads: bool = False
     probe_interval_ms: Milliseconds = 1_000
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 << 20
     idempotency_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)] = 86_400

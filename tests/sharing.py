@@ -35,7 +35,7 @@ _SHARES = {
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),
     "cluster": _live(
-        "accounts calls cluster cluster_ssh consistency crashing exactly_once routing second_wall trouble"
+        "accounts calls cluster cluster_ssh consistency crashing exactly_once hedging routing second_wall trouble"
     ),
 }
 
