@@ -79,9 +79,8 @@ class _Race(Generic[Result]):
             self._changed.wait_for(self._is_decided, delay_s)
             decided = self._is_decided()
         if not decided:
-            slow = self._attempts[0].lease
             metrics.hedged()
-            self._start(avoid=slow.node.name if slow else None)
+            self._start(avoid=self._attempts[0].node)
         with self._changed:
             self._changed.wait_for(self._is_decided)
             self._is_over = True
@@ -103,7 +102,7 @@ class _Race(Generic[Result]):
 
     def _run(self, attempt: "_Attempt[Result]", avoid: str | None) -> None:
         try:
-            attempt.done = self._router.run(self._request, attempt.work, avoid=avoid)
+            attempt.done = self._router.run(self._request, attempt.work, avoid=avoid, chosen=attempt.choose)
         except Exception as error:
             attempt.error = error
         with self._changed:
@@ -114,10 +113,11 @@ class _Race(Generic[Result]):
 
 
 class _Attempt(Generic[Result]):
-    """One of them. `lease`: the connection that it has just now."""
+    """One of them. `node`: the one chosen last; `lease`: the connection that it has just now."""
 
     def __init__(self, running: Running[Result]) -> None:
         self._running = running
+        self.node: str | None = None
         self.lease: Lease | None = None
         self.done: tuple[Result, Lease] | None = None
         self.error: Exception | None = None
@@ -137,6 +137,10 @@ class _Attempt(Generic[Result]):
             assert self.error is not None
             raise self.error
         return self.done
+
+    def choose(self, node: str) -> None:
+        """Takes note of the node that it goes to."""
+        self.node = node
 
     def work(self, lease: Lease, statements: Sequence[str]) -> Result:
         """Does the request's work."""

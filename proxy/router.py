@@ -152,11 +152,16 @@ class Router:
         self._admission.release()
 
     def run(
-        self, request: ProxyRequest, work: Callable[[Lease, Sequence[str]], Result], *, avoid: str | None = None
+        self,
+        request: ProxyRequest,
+        work: Callable[[Lease, Sequence[str]], Result],
+        *,
+        avoid: str | None = None,
+        chosen: Callable[[str], None] = lambda _node: None,
     ) -> tuple[Result, Lease]:
         """Does `work` with a connection and the bound statements, again where that is safe.
 
-        `avoid`: a node that is taken only where no other is up. The caller releases the lease. Raises GatekeeperError.
+        `avoid`: a node that is taken only where no other is up; `chosen` is told of each that is. The caller releases the lease. Raises GatekeeperError.
         """
         statements = request.all_statements()
         for statement in statements:
@@ -164,7 +169,13 @@ class Router:
         bound = [bind(statement.query, statement.params) for statement in statements]
         known = hash(tuple(statement.query for statement in statements))
         way = _way_of(request)
-        done = self.reach(way, lambda lease: work(lease, bound), avoid=avoid, answered=lambda: known in self._answered)
+        done = self.reach(
+            way,
+            lambda lease: work(lease, bound),
+            avoid=avoid,
+            chosen=chosen,
+            answered=lambda: known in self._answered,
+        )
         self._remember(request, known)
         return done
 
@@ -174,6 +185,7 @@ class Router:
         work: Callable[[Lease], Result],
         *,
         avoid: str | None = None,
+        chosen: Callable[[str], None] = lambda _node: None,
         answered: Callable[[], bool] = lambda: False,
     ) -> tuple[Result, Lease]:
         """Does `work` with a connection, again where that is safe. `answered`: whether it was ever done before.
@@ -185,6 +197,7 @@ class Router:
         try:
             while True:
                 node = self._choose(way, course.tried, course.deadline)
+                chosen(node.name)
                 try:
                     return self._attempt(node, way, course, work)
                 except (NotSent, TemporaryFailure, ConnectionLost, Undecided) as failure:

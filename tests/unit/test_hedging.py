@@ -41,8 +41,11 @@ class Nodes:
         self.begun: list[Running] = []
         self.hedging = Hedging(self)  # type: ignore[arg-type]
 
-    def run(self, _request: ProxyRequest, work: Any, *, avoid: str | None = None) -> tuple[Any, Any]:
+    def run(
+        self, _request: ProxyRequest, work: Any, *, avoid: str | None = None, chosen: Callable[[str], None]
+    ) -> tuple[Any, Any]:
         name = "b" if avoid == "a" else "a"
+        chosen(name)
         lease = SimpleNamespace(effect="read", released=0)
         lease.connection = SimpleNamespace(thread_id=7, is_interrupted=threading.Event())
         lease.connection.interrupt = lease.connection.is_interrupted.set
