@@ -161,7 +161,8 @@ class Router:
     ) -> tuple[Result, Lease]:
         """Does `work` with a connection and the bound statements, again where that is safe.
 
-        `avoid`: a node that is taken only where no other is up; `chosen` is told of each that is. The caller releases the lease. Raises GatekeeperError.
+        `avoid`: a node that is taken only where no other is up; `chosen` is told of each that is taken. The caller
+        releases the lease. Raises GatekeeperError.
         """
         statements = request.all_statements()
         for statement in statements:
