@@ -12,7 +12,7 @@
     ├── RateLimited 429
     ├── InternalError 500
     ├── UpstreamFailed 502             a proxy or node failed after the statement may have been sent
-    ├── Unavailable 503                overloaded, draining, no healthy node: nothing was executed
+    ├── Unavailable 503                overloaded, draining, no healthy node: nothing was executed, or without effect
     └── DeadlineExceeded 504
 
 Each says what the caller may do: `outcome` tells what became of the statement, `retryable` whether the same request
@@ -236,7 +236,7 @@ class UpstreamFailed(GatekeeperError):
 
 
 class Unavailable(GatekeeperError):
-    """Overloaded, draining, or no healthy node; nothing was executed."""
+    """Overloaded, draining, or no healthy node; nothing was executed, or without effect, as `outcome` says."""
 
     status = 503
     code = "unavailable"

@@ -21,6 +21,8 @@ _WITHIN_S: Final = 5.0
 _END_WITHIN_S: Final = 30.0
 # A longer body is read by itself: an answer of a proxy has its bound.
 _SHORT_BODY: Final = 8_192
+# Of a problem's detail, in characters: with the names of parameters that do not fit it may be longer than its column.
+_MOST_DETAIL: Final = 2_000
 _REMOVED_AT_ONCE: Final = 100
 # A statement may go on for as long as its time limit after its lease has ended; clocks may differ by minutes.
 _MARGIN_S: Final = 3_600
@@ -30,6 +32,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     """A request that this orchestrator is to run; `attempts` counts this one. A long `body` is None."""
 
     id: str
+    owner: str
     claim: str
     attempts: int
     max_attempts: int
@@ -44,9 +47,14 @@ class Claims:
         self._lease_ms = lease_ms
         self._forgotten = f"(attempts > 0 AND lease_ms < {NOW} - {(ledger_keeps_s - _MARGIN_S) * 1000})"
 
-    def take(self, most: int) -> list[Claim]:
-        """Up to so many requests that are due, or whose holder has vanished, now under a lease of ours."""
-        ids = [id_ for (id_,) in [*self._vanished(most), *self._due(most)]][:most]
+    def take(self, most: int, crowding: Collection[str] = ()) -> list[Claim]:
+        """Up to so many requests that are due, or whose holder has vanished, now under a lease of ours.
+
+        Of those that are due, the ones of the owners who are `crowding` the others out come last.
+        """
+        first = self._due(most, crowding) if crowding else []
+        found = [*self._vanished(most), *first, *self._due(most)]
+        ids = list(dict.fromkeys(id_ for (id_,) in found))[:most]
         if not ids:
             return []
         token = secrets.token_hex(16)
@@ -57,8 +65,8 @@ class Claims:
             (token, self._lease_ms, *ids),
         )
         taken = self._ask(
-            f"SELECT id, claim, attempts, max_attempts, IF(LENGTH(body) > {_SHORT_BODY}, NULL, body) FROM {REQUESTS}"
-            f" WHERE id IN ({_marks(ids)}) AND claim = ? AND state = 'running'",
+            f"SELECT id, owner, claim, attempts, max_attempts, IF(LENGTH(body) > {_SHORT_BODY}, NULL, body)"
+            f" FROM {REQUESTS} WHERE id IN ({_marks(ids)}) AND claim = ? AND state = 'running'",
             (*ids, token),
         )
         return msgspec.convert(taken, list[Claim])
@@ -133,10 +141,12 @@ class Claims:
             f" LIMIT {most}"
         )
 
-    def _due(self, most: int) -> list[list[Any]]:
+    def _due(self, most: int, but: Collection[str] = ()) -> list[list[Any]]:
+        others = f" AND owner NOT IN ({_marks(but)})" if but else ""
         return self._ask(
-            f"SELECT id FROM {REQUESTS} WHERE state = 'queued' AND due_ms <= {NOW} AND NOT {self._forgotten}"
-            f" ORDER BY turn, due_ms LIMIT {most}"
+            f"SELECT id FROM {REQUESTS} WHERE state = 'queued' AND due_ms <= {NOW} AND NOT {self._forgotten}{others}"
+            f" ORDER BY turn, due_ms LIMIT {most}",
+            list(but),
         )
 
     def _ask(self, sql: str, params: Sequence[Any] = ()) -> list[list[Any]]:
@@ -151,4 +161,4 @@ def _marks(values: Collection[Any]) -> str:
 
 
 def _text(problem: Problem) -> str:
-    return msgspec.json.encode(problem).decode()
+    return msgspec.json.encode(msgspec.structs.replace(problem, detail=problem.detail[:_MOST_DETAIL])).decode()

@@ -12,7 +12,8 @@ from contract.messages import Column, StatementResult
 PAGE_BYTES: Final = 256 << 10
 # Of one row. A result ends before a larger one, and says that it is truncated.
 MOST_ROW_BYTES: Final = 384 << 10
-
+# Of the columns' names. What has more is kept without columns and rows: its effect must not be forgotten for them.
+MOST_COLUMNS_BYTES: Final = 96 << 10
 
 Results = list[StatementResult] | msgspec.UnsetType
 
@@ -39,21 +40,23 @@ class Kept(msgspec.Struct, frozen=True):
 def split(answer: bytes) -> tuple[bytes, list[bytes]]:
     """A proxy's answer as what is kept with the request (Kept), and the rows of the pages from the second on."""
     found = msgspec.json.decode(answer, type=Answered)
-    rows = list(_until_too_large(found.rows))
+    columns = found.columns if len(msgspec.json.encode(found.columns)) <= MOST_COLUMNS_BYTES else []
+    rows = list(_until_too_large(found.rows)) if columns else []
     pages = list(_pages(rows)) or [[]]
     results, is_cut_off = _bounded(found.results)
-    truncated = found.truncated or len(rows) < len(found.rows) or is_cut_off
+    truncated = found.truncated or len(rows) < len(found.rows) or len(columns) < len(found.columns) or is_cut_off
     counted = (found.affected_rows, found.last_insert_id, truncated, results)
-    first = Kept(len(pages), Result(found.node, found.columns, pages[0], *counted))
+    first = Kept(len(pages), Result(found.node, columns, pages[0], *counted))
     return msgspec.json.encode(first), [msgspec.json.encode(page) for page in pages[1:]]
 
 
 def _bounded(results: Results) -> tuple[Results, bool]:
-    """What the statements of a transaction gave, without any rows where that is too much for a page; and whether."""
+    """What the statements of a transaction gave, without rows and columns where that is too much; and whether."""
     if isinstance(results, msgspec.UnsetType) or len(msgspec.json.encode(results)) <= MOST_ROW_BYTES:
         return results, False
     return [
-        msgspec.structs.replace(each, rows=[], truncated=bool(each.rows) or each.truncated) for each in results
+        msgspec.structs.replace(each, columns=[], rows=[], truncated=bool(each.columns) or each.truncated)
+        for each in results
     ], True
 
 

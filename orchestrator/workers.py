@@ -4,7 +4,8 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -27,6 +28,10 @@ _DICE: Final = random.Random()  # noqa: S311 jitter is no secret
 # What is run when the orchestrator is told to end may go on for so long; then others take it over.
 DRAIN_S: Final = 30.0
 _SWEEP_S: Final = 5.0
+# Who has this part of the slots, or had it of those that were given last, lets others go first, whatever its
+# priorities. To look for them goes through all that it has in the queue, so that it is done so often (seconds).
+_SHARE: Final = 4
+_FAIR_EVERY_S: Final = 0.5
 
 
 class Workers:
@@ -41,6 +46,8 @@ class Workers:
         self._more = threading.Event()
         self._stopping = threading.Event()
         self._drained_at = float("inf")
+        self._fair_at = 0.0
+        self._lately: deque[str] = deque(maxlen=settings.slots)  # whose the last ones were that were begun
 
     @property
     def busy(self) -> int:
@@ -94,14 +101,23 @@ class Workers:
 
     def _taken(self, free: int) -> list[Claim]:
         try:
-            return self._claims.take(free)
+            return self._claims.take(free, self._crowding())
         except GatekeeperError as error:
             log.warning("no_claims", code=error.code, detail=error.detail)
             return []
 
+    def _crowding(self) -> Collection[str]:
+        """The owners who have their share of the slots, when it is time to let others go before them."""
+        if time.monotonic() < self._fair_at:
+            return ()
+        self._fair_at = time.monotonic() + _FAIR_EVERY_S
+        slots_of = Counter(claim.owner for claim in tuple(self._running.values())) | Counter(self._lately)
+        return [owner for owner, slots in slots_of.items() if slots * _SHARE >= self._settings.slots]
+
     def _begin(self, claim: Claim) -> None:
         with self._lock:
             self._running[claim.claim + claim.id] = claim
+        self._lately.append(claim.owner)
         metrics.busy(self.busy)
         threading.Thread(target=self._work, args=(claim,), name=f"slot-{secrets.token_hex(2)}", daemon=True).start()
 

@@ -10,7 +10,7 @@ import msgspec
 import pymysql
 import structlog
 
-from contract.errors import DeadlineExceeded, GatekeeperError, InternalError, Problem, Unavailable
+from contract.errors import DeadlineExceeded, GatekeeperError, InternalError, Outcome, Problem, Unavailable
 from contract.messages import Answer, ProxyRequest, StatementResult
 from contract.web import NDJSON
 from proxy import metrics, results
@@ -39,11 +39,12 @@ class Memory:
         self._free = total_bytes
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> None:
-        """Takes some. Raises Unavailable when there is not enough."""
+    def take(self, size: int, outcome: Outcome = "not_executed") -> None:
+        """Takes some. Raises Unavailable, with that outcome, when there is not enough."""
         with self._lock:
             if size > self._free:
-                raise Unavailable("too much is being answered at once; a stream needs less", rule="answer_memory")
+                detail = "too much is being answered at once; a stream needs less"
+                raise Unavailable(detail, rule="answer_memory", outcome=outcome)
             self._free -= size
 
     def give_back(self, size: int) -> None:
@@ -60,11 +61,11 @@ class Share:
         self._taken = 0
         self._used = 0
 
-    def grow(self, size: int) -> None:
-        """Counts so many bytes more. Raises Unavailable."""
+    def grow(self, size: int, outcome: Outcome = "rolled_back") -> None:
+        """Counts so many bytes more. Raises Unavailable; the statement that is being answered has no effect then."""
         self._used += size
         if self._used > self._taken + _STEP_BYTES:
-            self._memory.take(self._used - self._taken)
+            self._memory.take(self._used - self._taken, outcome)
             self._taken = self._used
 
     def give_back(self) -> None:
@@ -168,7 +169,7 @@ class _Running:
             return connection.query(sql, request.max_rows, self._max_bytes, grow=self._share.grow)
         if request.effect == "call":
             called_bytes = min(self._max_bytes, _MOST_CALLED_BYTES)
-            self._share.grow(called_bytes)
+            self._share.grow(called_bytes, "not_executed")
             return call(connection, sql, request.max_rows, called_bytes, request.max_affected_rows)
         returned_bytes = min(self._max_bytes, _MOST_RETURNED_BYTES)
         if request.effect == "schema":

@@ -197,6 +197,30 @@ def test_a_request_that_never_succeeds_is_dead_after_its_attempts(queue: Queue, 
     assert rows(queue.system, "SELECT n FROM rental.held") == [(0,)]
 
 
+def test_a_result_that_no_proxy_can_hold_is_asked_for_so_often_and_no_more(queue: Queue) -> None:
+    """Some 300 MB as values, though a proxy holds 128 for all: run again and again, it would leave none for others."""
+    many = f"SELECT {', '.join(['1'] * 900)} FROM film a JOIN film b ON a.film_id <= b.film_id LIMIT 10000"
+    status = queue.ended(queue.post(many, max_attempts=2))
+    assert (status["state"], status["attempts"], status["problem"]["rule"]) == ("dead", 2, "answer_memory")
+
+
+def test_one_owner_does_not_keep_the_others_out_whatever_its_priorities(
+    queue: Queue, marks: Callable[[], list[str]]
+) -> None:
+    name = f"other-{secrets.token_hex(3)}"
+    other = keys.add(queue.system.files.keys, name, "demo")
+    try:
+        with row_held(queue.system):
+            first = [queue.post(HOLD, priority=9, timeout_ms=3000, max_attempts=1) for _ in range(6 * SLOTS)]
+            body = {"query": MARK, "params": ["other's"], "database": "rental"}
+            assert queue.system.send(path="/new-requests", json=body, key=other).status_code == 202
+            wait_until(lambda: marks() == ["other's"], ENDED_WITHIN_S)
+            assert "queued" in {queue.state(id_) for id_ in first}, "it came after all of them"
+        assert {queue.ended(id_)["state"] for id_ in first} <= {"done", "dead"}
+    finally:
+        keys.revoke(queue.system.files.keys, name)
+
+
 def test_requests_are_their_owners_alone(queue: Queue) -> None:
     id_ = queue.post("SELECT 1")
     name = f"other-{secrets.token_hex(3)}"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from contract.errors import Unavailable
+from contract.errors import Outcome, Unavailable
 from contract.messages import ProxyRequest, Runnable
 from proxy.answering import Found, Memory, Share, collected
 from proxy.connection import Rows
@@ -59,11 +59,13 @@ def test_what_an_answer_took_is_given_back(failures: int) -> None:
         memory.take(1)
 
 
-@pytest.mark.parametrize("effect", ["read", "call"])
-def test_an_answer_that_finds_no_memory_is_refused_with_nothing_executed(effect: Runnable) -> None:
+@pytest.mark.parametrize(("effect", "outcome"), [("read", "rolled_back"), ("call", "not_executed")])
+def test_an_answer_that_finds_no_memory_is_refused_and_says_what_became_of_it(
+    effect: Runnable, outcome: Outcome
+) -> None:
     with pytest.raises(Unavailable) as refused:
         answer(Memory(2 * MIB), effect=effect)
-    assert (refused.value.rule, refused.value.outcome) == ("answer_memory", "not_executed")
+    assert (refused.value.rule, refused.value.outcome) == ("answer_memory", outcome)
 
 
 def test_a_share_takes_nothing_for_a_small_answer() -> None:

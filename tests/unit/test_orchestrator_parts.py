@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from typing import Any
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,13 +19,17 @@ from contract.errors import (
     Forbidden,
     GatekeeperError,
     InternalError,
+    Outcome,
     RateLimited,
     Unavailable,
     UpstreamFailed,
 )
+from contract.messages import MAX_BODY_BYTES
+from orchestrator.claims import Claim, Claims
 from orchestrator.cursors import Cursors
 from orchestrator.load import Counts, Load
 from orchestrator.pages import MOST_ROW_BYTES, PAGE_BYTES, Kept, split
+from orchestrator.statements import Statements
 from orchestrator.states import MOST_VANISHED, Step, after_failure, is_hopeless
 
 SECRET = b"s" * 32
@@ -62,8 +68,9 @@ def test_what_nobody_took_was_no_attempt(error: GatekeeperError) -> None:
     assert step(error, attempts=5) == Step("queued", 2000, counts=False)
 
 
-def test_a_503_after_which_nobody_knows_is_an_attempt() -> None:
-    assert step(Unavailable("gone", outcome="unknown"), attempts=5) == Step("dead")
+@pytest.mark.parametrize("outcome", ["unknown", "rolled_back"])
+def test_a_503_to_what_was_executed_is_an_attempt(outcome: Outcome) -> None:
+    assert step(Unavailable("gone", outcome=outcome), attempts=5) == Step("dead")
 
 
 @settings(deadline=None)
@@ -136,6 +143,34 @@ def test_a_result_ends_before_a_row_that_no_page_can_take_and_says_so() -> None:
 
 def test_a_result_that_was_cut_off_says_so() -> None:
     assert msgspec.json.decode(split(answer([[1]], truncated=True))[0], type=Kept).result.truncated
+
+
+NAMES = [{"name": f"{number}" + '"' * 60, "type": "BIGINT"} for number in range(2800)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_result_whose_columns_have_too_much_to_say_is_kept_without_them_and_says_so(several: bool) -> None:
+    members = {"node": "data1", "affected_rows": 3, "last_insert_id": None, "truncated": False}
+    long = {**members, "columns": NAMES, "rows": [list(range(2800))]}
+    first, others = split(
+        json.dumps({**members, "columns": [], "rows": [], "results": [long] * 3}).encode()
+        if several
+        else json.dumps(long).encode()
+    )
+    result = msgspec.json.decode(first, type=Kept).result
+    assert (result.affected_rows, result.truncated, list(result.rows), others) == (3, True, [], [])
+    assert len(json.dumps(first.decode())) < MAX_BODY_BYTES // 2
+
+
+def test_a_problem_with_much_to_say_fits_into_its_column() -> None:
+    sent: list[Sequence[Any]] = []
+    asks = SimpleNamespace(ask=lambda _sql, params, **_: sent.append(params))
+    error = BadRequest("params do not fit: " + "\U0001f600\x01" * 100_000)
+    claims = Claims(cast("Statements", asks), lease_ms=1000, ledger_keeps_s=7200)
+    claims.ended(Claim("r", "ann", "token", 1, 1, None), "failed", error.problem("r"))
+    ((_, text, *_),) = sent
+    assert len(text.encode()) < 65_535
+    assert json.loads(text)["detail"].startswith("params do not fit: ")
 
 
 def test_the_queue_is_bounded_for_each_owner_and_for_all() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,11 +29,12 @@ class Queue:
 
     def __init__(self, count: int = 0, attempts: int = 1) -> None:
         body = msgspec.json.encode(WRITE).decode()
-        self.waiting = [Claim(f"r{number}", "token", attempts, 3, body) for number in range(count)]
+        self.waiting = [Claim(f"r{number}", "ann", "token", attempts, 3, body) for number in range(count)]
         self.ends: list[tuple[Any, ...]] = []
         self.error: GatekeeperError | None = None
 
-    def take(self, most: int) -> list[Claim]:
+    def take(self, most: int, crowding: Collection[str]) -> list[Claim]:
+        self.waiting.sort(key=lambda claim: claim.owner in crowding)
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         return taken
 
@@ -114,6 +115,20 @@ def test_no_more_run_at_once_than_there_are_slots_and_all_are_done() -> None:
         wait_until(lambda: len(queue.ends) == 7)
     assert proxies.most == 2
     assert sorted(queue.ends) == [(f"r{number}", "done") for number in range(7)]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_who_has_its_share_of_the_slots_lets_others_go_first(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "_FAIR_EVERY_S", 0)
+    queue, proxies = Queue(10 * slots), Proxies()
+    with working(queue, proxies, slots) as workers:
+        wait_until(lambda: proxies.now == slots)
+        queue.waiting.append(msgspec.structs.replace(queue.waiting[0], id="bob's", owner="bob"))
+        proxies.go.set()
+        wait_until(lambda: len(queue.ends) == 10 * slots + 1)
+        assert workers.busy <= slots
+    place = queue.ends.index(("bob's", "done"))
+    assert place < 4 * slots, "it came after all that its owner had found there"
 
 
 REFUSED = DatabaseRefused("no", outcome="rolled_back", mysql_errno=1062)
