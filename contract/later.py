@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 
 from contract.errors import Problem
-from contract.messages import Column, EndpointRequest, ProxyRequest, StatementResult
+from contract.messages import Column, EndpointRequest, ProxyRequest, Runnable, StatementResult
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "dead"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -21,6 +21,8 @@ DEFAULT_ATTEMPTS: Final = 5
 # Of the judged request as JSON. It travels to the queue as a text within JSON, where it may double, and a proxy takes
 # less than 1 MiB.
 MAX_QUEUED_BYTES: Final = 384 << 10
+# What may be run later, and again when nobody knows what became of it: a CALL or DDL has no transaction for a ledger.
+DEFERRED: Final[tuple[Runnable, ...]] = ("read", "write")
 MESSAGE: Final = "Request received and processing started"
 
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]

@@ -10,6 +10,7 @@ import structlog
 
 from contract.errors import BadRequest, Forbidden, GatekeeperError
 from contract.implementations import canonical
+from contract.later import DEFERRED
 from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest, Idempotency, ProxyRequest, Statement
 from contract.plain import JSON
 from contract.watched import Watched
@@ -27,8 +28,6 @@ log = structlog.get_logger()
 # A reported refusal's text, in characters: it may list many functions, and an audit log's line has a bound.
 _MOST_DETAIL = 500
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-# What may be run later, and again when nobody knows what became of it: a CALL or DDL has no transaction for a ledger.
-_DEFERRED = ("read", "write")
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -197,7 +196,7 @@ def _check_effect(asking: Asking, verdict: Verdict) -> None:
     """Raises BadRequest where the way that a request came is not one for its statement."""
     if asking.read_only and verdict.effect != "read":
         raise BadRequest("GET runs reads only; use POST", rule="get_reads_only")
-    if asking.deferred and verdict.effect not in _DEFERRED:
+    if asking.deferred and verdict.effect not in DEFERRED:
         detail = f"{verdict.kind} can't be run later: no key makes it safe to run twice; send it to /endpoint"
         raise BadRequest(detail, rule="deferred_effect")
     if asking.in_transaction and verdict.effect not in {"read", "write"}:

@@ -8,8 +8,9 @@ import msgspec
 from flask import Flask, Response
 
 from contract import logs, settings, web
-from contract.errors import BadRequest, GatekeeperError, NotFound, TooLarge, Unavailable
+from contract.errors import BadRequest, Forbidden, GatekeeperError, NotFound, TooLarge, Unavailable
 from contract.later import (
+    DEFERRED,
     MAX_QUEUED_BYTES,
     Accepted,
     OwnersListQuery,
@@ -87,7 +88,9 @@ def _add_posting(app: Flask, config: Settings, store: Store, load: Load, workers
 
 
 def _check(message: QueueRequest, config: Settings) -> None:
-    """Raises TooLarge, BadRequest."""
+    """Raises TooLarge, BadRequest, and Forbidden for what no key makes safe to run twice, or is the queue's own."""
+    if message.request.effect not in DEFERRED:
+        raise Forbidden("only reads and writes can be run later", rule="deferred_effect")
     if len(msgspec.json.encode(message.request)) > MAX_QUEUED_BYTES:
         raise TooLarge(f"a request for later may have {MAX_QUEUED_BYTES >> 10} KiB")
     if (message.run_at_ms or 0) > (time.time() + config.most_ahead_s) * 1000:

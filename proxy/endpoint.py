@@ -1,5 +1,6 @@
 """What `/endpoint` does with a request, whoever read it."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -8,7 +9,8 @@ import structlog
 from contract import plain, web
 from contract.errors import GatekeeperError, NotAcceptable
 from contract.implementations import canonical
-from contract.messages import ProxyRequest, decode
+from contract.messages import ProxyRequest, Runnable, decode
+from contract.roles import Role
 from proxy import metrics, results
 from proxy.answering import Memory, Streamed, collected
 from proxy.hedging import Hedging
@@ -19,7 +21,13 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 ACCEPTED_ROLES: Final = ("gatekeeper", "orchestrator")
-QUEUEING_ROLES: Final = ("orchestrator",)
+# Who may ask for the effects that are not for both. An orchestrator runs reads and writes for others, and no account
+# need open to it what it is never sent for.
+_OF_ONE_ROLE: Final[Mapping[Runnable, tuple[Role, ...]]] = {
+    "queue": ("orchestrator",),
+    "call": ("gatekeeper",),
+    "schema": ("gatekeeper",),
+}
 
 
 class Endpoint:
@@ -41,8 +49,9 @@ class Endpoint:
 
     def answer(self, message: ProxyRequest, media_type: str, request_id: str, peer: Any) -> plain.Answer:
         """Answers a request that came from the `peer`'s socket. Raises GatekeeperError."""
-        if message.effect == "queue":  # of all peers, those that queue; whoever has no certificate is none of them
-            web.check_roles(peer, QUEUEING_ROLES)
+        # Without TLS nobody has a role: what is for orchestrators is for nobody then.
+        if message.effect in _OF_ONE_ROLE and (self._asks_for_roles or message.effect == "queue"):
+            web.check_roles(peer, _OF_ONE_ROLE[message.effect])
         message = msgspec.structs.replace(message, implementation=canonical(message.implementation))
         try:
             if message.statements is not None and media_type != plain.JSON:
