@@ -58,8 +58,9 @@ def _tables(name: str, role: Role) -> Iterator[str]:
 
 
 def _string(text: str) -> str:
-    # JSON's escapes are a part of TOML's; of what TOML wants escaped, JSON leaves out DEL alone.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """JSON's escapes are a part of TOML's. What can't be seen, or turns what is seen around it, is escaped too."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in quoted)
 
 
 def _printable(text: str) -> str:

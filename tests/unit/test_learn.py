@@ -31,6 +31,14 @@ def learnt(records: Iterable[Record], **options: Any) -> Role:
     return parse(render("web", learn(records, "web", **options))).roles["web"]
 
 
+def test_a_name_can_turn_nothing_that_is_read_around_it() -> None:
+    names = ["a\u202e]", "b\u009b31m", "c\u2028", "d\xa0"]
+    found = learn(recorded(*(f"SELECT `{name}` FROM orders" for name in names)), "web", columns=True)
+    printed = render("web", found)
+    assert printed.replace("\n", "").isprintable()
+    assert sorted(parse(printed).roles["web"].read_columns["shop.orders"]) == names
+
+
 def allows(role: Role, statement: Analysis) -> bool:
     try:
         decide(role, statement)
