@@ -247,6 +247,15 @@ def test_a_statement_on_very_many_tables_is_refused() -> None:
         assert refusal.value.rule == "limit"
 
 
+def test_a_definition_that_takes_long_to_read_is_refused() -> None:
+    table = ", ".join(f"c{number} INT NOT NULL DEFAULT '0'" for number in range(1017))
+    assert analyse(f"CREATE TABLE t ({table})", "s").kind == "create_table"
+    for text in ("CREATE TABLE t (a INT" + ", KEY (a)" * 2500 + ")", "ALTER TABLE t ADD a INT" + ", ADD b INT" * 2500):
+        with pytest.raises(Forbidden) as refusal:
+            analyse(text, "s")
+        assert refusal.value.rule == "limit"
+
+
 def test_a_list_of_many_values_is_read_to_its_end() -> None:
     values = ", ".join(f"'v{number}'" for number in range(500))
     assert analyse(f"CREATE TABLE t (a ENUM({values}))", "s").defines == {("s", "t")}
