@@ -29,6 +29,8 @@ _KEPT: Final = (
 )
 _MOST_LEFT_OUT: Final = 20
 
+_Columns = Mapping[str, tuple[str, ...]]
+
 # How many distinct statements need a member's value.
 Needs = Mapping[str, Counter[str]]
 
@@ -206,11 +208,34 @@ def _with_database(role: Role, asked: Iterable[Asked]) -> tuple[Role, list[str]]
 
 
 def _with_kept(role: Role, kept: Role) -> Role:
-    """The role with the limits of the one that is kept from, and its hidden columns, as far as the role has tables."""
-    read = {loosely(pattern) for pattern in role.read}
-    tables = {table: {loosely(table), f"{loosely(table.partition('.')[0])}.*"} for table in kept.hidden}
-    hidden = {table: columns for table, columns in kept.hidden.items() if tables[table] & read}
-    return msgspec.structs.replace(role, hidden=hidden, **{member: getattr(kept, member) for member in _KEPT})
+    """The role with the limits of the one that is kept from, and what it closes of the tables that the role has."""
+    closed = {
+        "hidden": _of_tables(kept.hidden, role.read),
+        "read_columns": _fewest(_of_tables(kept.read_columns, role.read), role.read_columns),
+        "write_columns": _fewest(_of_tables(kept.write_columns, role.write), role.write_columns),
+    }
+    return msgspec.structs.replace(role, **closed, **{member: getattr(kept, member) for member in _KEPT})
+
+
+def _of_tables(columns: _Columns, patterns: Iterable[str]) -> _Columns:
+    """Those of the tables that the patterns name, or that a server may call equal to one."""
+    named = {loosely(pattern) for pattern in patterns}
+    return {
+        table: of_it
+        for table, of_it in columns.items()
+        if {loosely(table), f"{loosely(table.partition('.')[0])}.*"} & named
+    }
+
+
+def _fewest(kept: _Columns, learnt: _Columns) -> _Columns:
+    """Of each table the columns that are in both, or in the one that has the table."""
+    used = {loosely(table): {column.lower() for column in columns} for table, columns in learnt.items()}
+    kept = {
+        table: tuple(column for column in columns if column.lower() in used.get(loosely(table), {column.lower()}))
+        for table, columns in kept.items()
+    }
+    restricted = set(map(loosely, kept))
+    return {**kept, **{table: columns for table, columns in learnt.items() if loosely(table) not in restricted}}
 
 
 def _source(used: Sequence[Record], statements: int, kept: Role | None) -> list[str]:
@@ -218,7 +243,7 @@ def _source(used: Sequence[Record], statements: int, kept: Role | None) -> list[
     return [
         f"Learnt from {statements} distinct statements, first seen from {first} to {last}.",
         "The numbers say how many of them need a line (for implementations: in how many ways they were asked for).",
-        "Hidden columns, limits and the end can't be learnt: "
+        "Closed columns, limits and the end can't be learnt: "
         + ("they are those of the role as it is." if kept else "take them over from the role as it is (--keep)."),
     ]
 

@@ -207,6 +207,24 @@ def test_what_no_statement_shows_is_kept_from_the_role_as_it_is_where_that_is_gi
     assert (found.read, found.record, found.report_only) == (("shop.staff",), False, False)
 
 
+def test_columns_that_are_closed_now_stay_closed_where_the_role_is_kept() -> None:
+    text = """
+        [roles.web]
+        kinds = ["select", "update"]
+        read = ["shop.*"]
+        write = ["shop.*"]
+        read_columns = {"shop.staff" = ["id", "Name", "age"], "shop.other" = ["a"]}
+        write_columns = {"shop.staff" = ["name"]}
+    """
+    texts = ("SELECT id, NAME FROM staff", "SELECT pay, a FROM orders", "UPDATE staff SET name = 'x' WHERE id = 1")
+    for columns, read in ((False, {"shop.staff": ("id", "Name", "age")}), (True, {"shop.staff": ("id", "Name")})):
+        found = learnt(recorded(*texts), keep=parse(text), columns=columns)
+        assert found.read_columns == read | ({"shop.orders": ("a", "pay")} if columns else {})
+        assert found.write_columns == {"shop.staff": ("name",)}
+    shown = render("web", learn(recorded("SELECT * FROM staff"), "web", keep=parse(text)))
+    assert "rule column." in shown
+
+
 def test_what_a_kept_column_stands_against_is_named() -> None:
     records = recorded("SELECT id FROM staff", "SELECT password FROM staff")
     shown = render("web", learn(records, "web", keep=KEPT))
