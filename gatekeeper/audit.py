@@ -49,7 +49,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `digest` names the statement without its literals; `reads`, `writes` and `defines` are its tables, as
     schema.table. `code` and `rule` are those of the refusal; of what is only reported, `rule` and `detail` say what the
-    policy has against it.
+    policy has against it. `queued`: the id of the request for later that is looked at or cancelled.
     """
 
     request_id: str
@@ -66,6 +66,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str | None = None
     rule: str | None = None
     detail: str | None = None
+    queued: str | None = None
 
 
 class _Opening(msgspec.Struct, frozen=True):

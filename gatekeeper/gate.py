@@ -148,6 +148,11 @@ class Gate:
             metrics.reported(passage.reported.rule)
         return _forwarded(message, verdict, passage.implementation, idempotency)
 
+    def note(self, entry: Entry) -> None:
+        """Writes the audit log's line of what is no statement. Raises Unavailable."""
+        if self._audit:
+            self._audit.write(entry)
+
     def _judged_all(self, passage: Passage, judge: Judge, role_name: str, message: EndpointRequest) -> Verdict:
         """The verdict on all statements: each must be allowed, and where one writes, it is a write."""
         verdicts = [
@@ -189,7 +194,7 @@ class Gate:
     def _write(self, passage: Passage, key: Key, refusal: GatekeeperError | None) -> None:
         if self._audit:
             for entry in passage.entries(key, refusal):
-                self._audit.write(entry)
+                self.note(entry)
 
 
 def _check_effect(asking: Asking, verdict: Verdict) -> None:

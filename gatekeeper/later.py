@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import msgspec
+import structlog
 
 from contract import plain
 from contract.errors import GatekeeperError, NotFound
@@ -17,10 +18,13 @@ from contract.later import ListQuery, NewRequest, OneQuery, QueueRequest
 from contract.messages import ProxyRequest
 from contract.peers import Reply
 from contract.watched import Watched
+from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
 from gatekeeper.gate import Asking, Gate, Passage, check_idempotency_key
 from gatekeeper.judge import Judge
+
+log = structlog.get_logger()
 
 # The orchestrator gives up on its queue before.
 _TIMEOUT_MS: Final = 15_000
@@ -81,24 +85,28 @@ class Later:
 
     def one(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
         """How one of the caller's requests is. Raises GatekeeperError."""
-        return self._look("GET", request_id, caller, lambda: (_path(id_), read()))
+        return self._look("look", request_id, caller, id_, read)
 
     def listed(self, request_id: str, caller: Caller, read: Callable[[], ListQuery]) -> plain.Answer:
         """The caller's requests. Raises GatekeeperError."""
-        return self._look("GET", request_id, caller, lambda: ("/new-requests", read()))
+        return self._look("list", request_id, caller, None, read)
 
     def cancel(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
         """Takes one of the caller's requests out of the queue. Raises GatekeeperError."""
-        return self._look("DELETE", request_id, caller, lambda: (_path(id_), read()))
+        return self._look("cancel", request_id, caller, id_, read)
 
     def _look(
-        self, method: str, request_id: str, caller: Caller, asked: Callable[[], tuple[str, OneQuery | ListQuery]]
+        self, what: str, request_id: str, caller: Caller, id_: str | None, read: Callable[[], OneQuery | ListQuery]
     ) -> plain.Answer:
+        """What is asked of the queue, once it is in the audit log: a result is data, and a cancelled write is lost."""
         with visit(self._entrance, self._judges, caller) as key:
-            path, query = asked()
-            members: Mapping[str, Any] = msgspec.to_builtins(query)
+            path = "/new-requests" if id_ is None else _path(id_)
+            members: Mapping[str, Any] = msgspec.to_builtins(read())
             given = {name: value for name, value in members.items() if value is not None}
+            self._gate.note(Entry(request_id, key.name, key.role, "allowed", kind=f"queue_{what}", queued=id_))
+            method = "DELETE" if what == "cancel" else "GET"
             reply = self._ask(method, f"{path}?{urlencode({**given, 'owner': key.name})}", b"", request_id)
+        log.info("queue", request_id=request_id, key=key.name, what=what, queued=id_, status=reply.status)
         return passed_on(reply, request_id, _nothing)
 
     def _ask(self, method: str, path: str, body: bytes, request_id: str) -> Reply:

@@ -1,5 +1,6 @@
 """`/new-requests` at the gatekeeper: who may put what into the queue, and what an orchestrator is sent."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,29 @@ def test_an_orchestrator_is_told_who_asks(client: Client, method: str, path: str
     query = parse_qs(urlsplit(where).query)
     assert (asked, urlsplit(where).path) == (method, urlsplit(path).path)
     assert {"owner": ["bob"], **sent}.items() <= query.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "line"),
+    [
+        ("GET", f"/new-requests/{ID}", {"kind": "queue_look", "queued": ID}),
+        ("GET", "/new-requests", {"kind": "queue_list"}),
+        ("DELETE", f"/new-requests/{ID}", {"kind": "queue_cancel", "queued": ID}),
+    ],
+)
+def test_who_looks_at_results_and_who_cancels_is_in_the_audit_log_before_it_is_done(
+    client: Client, method: str, path: str, line: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.send(method, path, "bob")
+    written = json.loads(client.audit.read_text().splitlines()[-1])
+    assert {"key": "bob", "role": "clerk", "verdict": "allowed", **line}.items() <= written.items()
+    client.orchestrator.asked.clear()
+    monkeypatch.setattr("gatekeeper.audit._LOCK_TIMEOUT_S", 0.0)
+    with (client.audit.parent / ".audit.log.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        problem = client.send(method, path, "bob").get_json()
+    assert (problem["status"], problem["rule"]) == (503, "audit")
+    assert client.orchestrator.asked == []
 
 
 @pytest.mark.parametrize(
