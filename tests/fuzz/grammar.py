@@ -27,6 +27,12 @@ _LITERALS = ("1", "0", "-1", "'x'", "''", "NULL", "?", "'2024-01-01'", "1.5", "T
 _OPERATORS = _listed("= <> < >= <=> + - * / % DIV AND OR XOR LIKE REGEXP || && & << COLLATE")
 _JOINS = (" JOIN ", " LEFT JOIN ", ", ", " NATURAL JOIN ", " CROSS JOIN ", " STRAIGHT_JOIN ", " RIGHT JOIN ")
 _SET_OPERATORS = (" UNION ", " UNION ALL ", " EXCEPT ", " INTERSECT ")
+_FRAMES = (
+    " ROWS UNBOUNDED PRECEDING",
+    " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
+    " RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+    " ROWS BETWEEN ? PRECEDING AND 1 FOLLOWING",
+)
 _HOLE = re.compile("<([tucdklew])>")
 
 
@@ -125,16 +131,23 @@ class Grammar:
             join = self._chance.choice(_JOINS)
             text += join + self._source(depth)
             if join.strip() in {"JOIN", "LEFT JOIN", "RIGHT JOIN"}:
-                text += self._chance.choice((f" ON {self._condition(depth)}", " USING (id)"))
+                text += self._chance.choice((f" ON {self._condition(depth)}", " USING (id)", " USING (id, name)"))
         return text
 
     def _source(self, depth: int) -> str:
         alias = f"t{len(self._scope)}"
         if depth < _DEEPEST and self._chance.random() < 0.12:
-            text = f"({self._query(depth + 1)}) {alias}"
-            self._scope.append((alias, ("id", "name", "password")))
-            return text
+            return self._derived(depth, alias)
         return self._table(alias)
+
+    def _derived(self, depth: int, alias: str) -> str:
+        """A derived table: with names of its own for its columns, LATERAL, a WITH within, or a table's name."""
+        alias = self._chance.choice((alias, alias, alias, "staff", "customers"))
+        lateral = self._maybe(0.15, lambda: "LATERAL ")
+        outer = list(self._scope)
+        text = f"{lateral}({self._with()}{self._query(depth + 1)}) {alias}"
+        self._scope = [*outer, (alias, ("id", "name", "password"))]
+        return text + self._maybe(0.25, lambda: self._chance.choice((" (id)", " (id, name)", " (email, password)")))
 
     def _table(self, alias: str) -> str:
         """A table, now and then by its schema, by an alias, or one that nobody may use."""
@@ -196,7 +209,8 @@ class Grammar:
 
     def _window(self, depth: int) -> str:
         function = self._chance.choice(("ROW_NUMBER()", "RANK()", f"SUM({self._column()})", f"LAG({self._column()})"))
-        return f"{function} OVER (PARTITION BY {self._column()} ORDER BY {self._expression(depth)})"
+        frame = self._maybe(0.4, lambda: self._chance.choice(_FRAMES))
+        return f"{function} OVER (PARTITION BY {self._column()} ORDER BY {self._expression(depth)}{frame})"
 
     def _in(self, depth: int) -> str:
         inside = self._query(depth) if self._chance.random() < 0.5 else "1, 2, 'x'"
@@ -215,7 +229,7 @@ class Grammar:
         return text + self._maybe(0.15, lambda: f" RETURNING {self._item(1)}")
 
     def _update(self) -> str:
-        tables = ", ".join(self._source(1) for _ in range(self._chance.choice((1, 1, 1, 2))))
+        tables = self._from(1).removeprefix(" FROM ") or self._source(1)
         changes = ", ".join(f"{self._column()} = {self._expression(1)}" for _ in range(self._chance.choice((1, 1, 2))))
         return f"UPDATE {tables} SET {changes}" + self._maybe(0.8, lambda: f" WHERE {self._condition(1)}")
 
@@ -224,6 +238,8 @@ class Grammar:
             text = f"DELETE FROM {self._table('').split(' ')[0]}"
         else:
             tables = self._from(1)
-            text = f"DELETE {self._scope[0][0] if self._scope else 'orders'}{tables}"
+            names = [name for name, _ in self._scope] or ["orders"]
+            targets = ", ".join(self._chance.sample(names, self._chance.randint(1, min(2, len(names)))))
+            text = self._chance.choice((f"DELETE {targets}{tables}", f"DELETE FROM {targets} USING{tables[5:]}"))
         text += self._maybe(0.8, lambda: f" WHERE {self._condition(1)}")
         return text + self._maybe(0.1, lambda: f" RETURNING {self._item(1)}")

@@ -1,5 +1,7 @@
 """What a server refuses and the policy rightly does not: each case was looked at, and is as narrow as could be.
 
+What is asked about here is the `bare` statement.
+
 - A function of the gatekeeper's list that this server lacks is looked for among the stored ones (docs/policy.md).
 - Who has rights on some columns is told 1143 for one that is not there.
 - With RETURNING or ON DUPLICATE KEY UPDATE, MariaDB wants SELECT on columns that an INSERT fills, whatever it reads.
@@ -47,6 +49,21 @@ _DUPLICATE = re.compile(r"\bDUPLICATE\s+KEY\s+UPDATE\b", re.IGNORECASE)
 _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 # `DELETE t FROM`, or `DELETE FROM t USING` where that is no JOIN's.
 _DELETE_FROM = re.compile(r"\bDELETE\b.*?\bFROM\b(?:[^()]*?\bUSING\b(?!\s*\())?", re.IGNORECASE | re.DOTALL)
+# A string or quoted name, or a comment, outside of those.
+_COMMENT = re.compile(
+    r"""('(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `[^`]*`) | /\*.*?\*/ | --(?=\s|\Z)[^\n]* | \#[^\n]*""",
+    re.DOTALL | re.VERBOSE,
+)
+_EXPLAIN = re.compile(r"\s*(?:EXPLAIN|DESCRIBE|DESC)\b(?:\s+FORMAT\s*=\s*\w+)?\s*", re.IGNORECASE)
+
+
+def bare(kind: str, sql: str) -> tuple[str, str]:
+    """A statement's kind and its text without comments; of EXPLAIN, those of the statement that it explains."""
+    text = _COMMENT.sub(lambda found: found[1] or " ", sql)
+    if kind != "explain":
+        return kind, text
+    explained = _EXPLAIN.sub("", text, count=1)
+    return explained.lstrip("( \n").partition(" ")[0].lower(), explained
 
 
 def is_known(errno: int, text: str, kind: str, sql: str) -> bool:

@@ -105,6 +105,7 @@ class Oracle:
         return Outcome(errno, _canary(guest, text))
 
     def _is_known(self, guest: Guest, errno: int, text: str, kind: str, sql: str) -> bool:
+        kind, sql = known.bare(kind, sql)
         if guest.role == "apart" and kind == "delete" and errno == ER.TABLEACCESS_DENIED_ERROR:
             return self._reads_no_target(sql)
         if known.may_lack(errno) and self._lacks_a_column(sql):

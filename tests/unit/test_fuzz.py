@@ -101,6 +101,26 @@ def test_a_read_may_be_forgiven_only_where_the_column_is_the_new_rows(
     assert (known.only_filled(1143, text, kind, sql) is not None) == forgiven
 
 
+BARE = {
+    ("insert", f"/* VALUES ( */ {NAMED} # RETURNING\n"): ("insert", NAMED),
+    ("explain", f"EXPLAIN {NAMED}"): ("insert", NAMED),
+    ("explain", f"/*x*/ desc format = json {NAMED} -- y"): ("insert", NAMED),
+    ("explain", "EXPLAIN (SELECT 1)"): ("select", "(SELECT 1)"),
+    ("insert", "INSERT INTO t VALUES ('/* no comment */', \"-- \", `#`)"): (
+        "insert",
+        "INSERT INTO t VALUES ('/* no comment */', \"-- \", `#`)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "bare"), BARE.items())
+def test_what_is_known_is_asked_of_the_statement_without_comments_and_explain(
+    given: tuple[str, str], bare: tuple[str, str]
+) -> None:
+    kind, text = known.bare(*given)
+    assert (kind, text.strip()) == bare
+
+
 USES = {
     "INSERT INTO t (id, a) VALUES (1, 2)": False,
     "INSERT INTO t (id, a) VALUES (1, 2) ON DUPLICATE KEY UPDATE id = 3, a = 4": False,
