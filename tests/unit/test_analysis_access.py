@@ -303,3 +303,30 @@ def test_a_table_without_any_schema_has_none() -> None:
 def _tables(names: str) -> set[tuple[str, str]]:
     pairs = (name.rpartition(".") for name in names.split())
     return {(schema or "s", table) for schema, _, table in pairs}
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        ("SELECT info FROM information_schema.processlist", "s"),
+        ("SELECT info FROM Information_Schema.`PROCESSLIST` AS t", None),
+        ("SELECT info FROM processlist", "INFORMATION_SCHEMA"),
+        ("SELECT a FROM t WHERE a IN (SELECT info FROM performance_schema.processlist)", "s"),
+        ("INSERT INTO t (a) SELECT info FROM information_schema.processlist", "s"),
+        ("WITH processlist AS (SELECT 1) SELECT info FROM information_schema.processlist, processlist", "s"),
+        ("EXPLAIN SELECT info FROM information_schema.processlist", "s"),
+        ("TABLE information_schema.processlist", "s"),
+        ("DESCRIBE information_schema.processlist", "s"),
+        ("SELECT histogram FROM information_schema.column_statistics", "s"),
+    ],
+)
+def test_what_tells_of_others_statements_and_values_is_shown_to_nobody_whatever_the_policy_says(
+    text: str, schema: str | None
+) -> None:
+    with pytest.raises(Forbidden) as refused:
+        analyse(text, schema)
+    assert refused.value.rule == "server_table"
+
+
+def test_a_table_of_the_applications_own_may_be_called_like_the_servers() -> None:
+    assert analyse("SELECT a FROM processlist", "s").reads == {("s", "processlist")}
