@@ -29,7 +29,7 @@ _DICE: Final = random.Random()  # noqa: S311 jitter is no secret
 DRAIN_S: Final = 30.0
 _SWEEP_S: Final = 5.0
 # Who has this part of the slots, or had it of those that were given last, lets others go first, whatever its
-# priorities. To look for them goes through all that it has in the queue, so that it is done so often (seconds).
+# priorities. To look for them may go through all that it has in the queue, so that it is done so often (seconds).
 _SHARE: Final = 4
 _FAIR_EVERY_S: Final = 0.5
 

@@ -83,6 +83,28 @@ def test_a_json_path_that_is_computed_or_long_is_refused(expression: str) -> Non
     assert refused.value.rule == "json_path"
 
 
+MANY = {
+    "with **": "JSON_EXTRACT(doc" + ", '$**[0]'" * 5 + ")",
+    "with ** in several calls": " + ".join(["JSON_LENGTH(JSON_EXTRACT(doc, '$**[0]'))"] * 5),
+    "of any kind": f"JSON_EXTRACT(doc{', ?' * 101})",
+    "by the same name": f"JSON_EXTRACT(doc{', :path' * 5})",
+}
+
+
+@pytest.mark.parametrize("expression", MANY.values(), ids=MANY)
+def test_a_statement_has_few_json_paths_with_ellipses_and_not_very_many_of_any(expression: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        analysis(expression)
+    assert refused.value.rule == "json_path"
+
+
+def test_parameters_have_few_json_paths_with_ellipses() -> None:
+    assert analysis(f"JSON_EXTRACT(doc, '$**.a'{', ?' * 99})").json_paths == set(range(99))
+    check_json_paths(frozenset(range(99)), ["$**[0]"] * 4 + ["$[0]"] * 95)
+    with pytest.raises(Forbidden, match=r"4 JSON paths with \*\* at most"):
+        check_json_paths(frozenset(range(5)), ["$**[0]"] * 5)
+
+
 def test_a_statement_that_is_read_in_the_process_apart_tells_its_paths_too() -> None:
     deep = "".join(f" AND (a = {number} OR (b = 1 AND (c = 2)))" for number in range(80))
     found = analyse(f"SELECT JSON_EXTRACT(doc, ?) FROM t WHERE a = 1{deep}", "shop", analyse)
