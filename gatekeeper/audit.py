@@ -49,7 +49,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `digest` names the statement without its literals; `reads`, `writes` and `defines` are its tables, as
     schema.table. `code` and `rule` are those of the refusal; of what is only reported, `rule` and `detail` say what the
-    policy has against it. `queued`: the id of the request for later that is looked at or cancelled.
+    policy has against it. `queued`: the id of the request for later that is looked at or cancelled;
+    `transaction`: that of the transaction of several requests that is ended.
     """
 
     request_id: str
@@ -67,6 +68,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: str | None = None
     detail: str | None = None
     queued: str | None = None
+    transaction: str | None = None
 
 
 class _Opening(msgspec.Struct, frozen=True):

@@ -16,11 +16,13 @@ from contract.messages import DEFAULT_TIMEOUT_MS, EndpointRequest
 from contract.peers import Reply
 from contract.transactions import Begin, ProxyBegin, ProxyEnd, ProxyStatement, is_of, new_id
 from contract.watched import Watched
+from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
 from gatekeeper.gate import Asking, Gate, Passage
 from gatekeeper.judge import Judge
 from gatekeeper.keys import Key
+from gatekeeper.policy import Role
 from gatekeeper.upstream import Upstream
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -39,6 +41,7 @@ class Transactions:
         """Opens one at the least busy proxy that can be reached, where the key's role may have any."""
         with visit(self._entrance, self._judges, caller) as key:
             message = self._beginning(key, read())
+            self._note(request_id, key, "begin")
             reply = self._begun(message, request_id)
         return passed_on(reply, request_id, _nothing)
 
@@ -70,6 +73,8 @@ class Transactions:
         """Commits it or rolls it back (`how`); where its proxy can't be reached, another one knows or decides."""
         with visit(self._entrance, self._judges, caller) as key:
             _check_id(id_)
+            self._role(key)  # who may have none has none to end, and what is asked for leaves a row in the ledger
+            self._note(request_id, key, how, id_)
             body = msgspec.json.encode(ProxyEnd(key.name))
             path = f"/transactions/{id_}/{how}"
             reply = self._ask(path, body, request_id, DEFAULT_TIMEOUT_MS, id_, is_keyed=True)
@@ -77,9 +82,7 @@ class Transactions:
 
     def _beginning(self, key: Key, asked: Begin) -> ProxyBegin:
         """What a proxy is asked for; its id is still to be made."""
-        role = self._judges.current().role(key.role)
-        if role.max_transactions == 0:
-            raise Forbidden("transactions of several requests are not open to this key", rule="max_transactions")
+        role = self._role(key)
         implementation = canonical(asked.implementation) if asked.implementation else role.default_implementation
         if implementation not in role.implementations:
             raise Forbidden(f"the implementation {implementation} is not open to this key", rule="implementation")
@@ -88,11 +91,23 @@ class Transactions:
             owner=key.name,
             most_open=role.max_transactions,
             implementation=implementation,
-            mode="read" if asked.read_only else "write",
+            mode="read" if asked.read_only or not role.may_write() else "write",
             timeout_ms=asked.timeout_ms,
             idle_timeout_ms=asked.idle_timeout_ms,
             consistency_token=asked.consistency_token,
         )
+
+    def _role(self, key: Key) -> Role:
+        """The key's role. Raises Forbidden where it may have no transactions."""
+        role = self._judges.current().role(key.role)
+        if role.max_transactions == 0:
+            raise Forbidden("transactions of several requests are not open to this key", rule="max_transactions")
+        return role
+
+    def _note(self, request_id: str, key: Key, what: str, id_: str | None = None) -> None:
+        """Writes the audit log's line: what was changed stays or does not by what is asked for here."""
+        entry = Entry(request_id, key.name, key.role, "allowed", kind=f"transaction_{what}", transaction=id_)
+        self._gate.note(entry)
 
     def _begun(self, message: ProxyBegin, request_id: str) -> Reply:
         """At one proxy after the other, each with an id of its own. What a lost one may have begun ends by itself."""

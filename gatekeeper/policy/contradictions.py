@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Set
 
 from gatekeeper.analysis.names import loosely
 from gatekeeper.policy.lines import Place
-from gatekeeper.policy.model import Role
+from gatekeeper.policy.model import CHANGING, Role
 
 _Found = Iterator[tuple[Place, str]]
 _DEFINING = frozenset(
     {"create_table", "alter_table", "drop_table", "truncate", "rename_table", "create_index", "drop_index"}
 )
-_WRITING = frozenset({"insert", "replace", "update", "delete"}) | _DEFINING - {"create_table"}
+_WRITING = CHANGING | _DEFINING - {"create_table"}
 
 
 def contradictions(role: Role, unsound: Set[str]) -> _Found:

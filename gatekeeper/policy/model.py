@@ -1,7 +1,7 @@
 """The policy's form: frozen values, as they stand in the TOML file. docs/policy.md describes every member."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -30,6 +30,7 @@ Kind = Literal[
     "create_index",
     "drop_index",
 ]
+CHANGING: Final = frozenset({"insert", "replace", "update", "delete"})
 Implementation = Literal["direct_hit", "random_hit", "customized_hit"]
 
 # Letters, digits, _, $ and - in any script; a table's name may have inner spaces. `*` stands for every table.
@@ -76,6 +77,10 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_transactions: Annotated[int, msgspec.Meta(ge=0, le=MOST_OPEN)] = 0
     limits: Limits = UNLIMITED
     expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+    def may_write(self) -> bool:
+        """Whether any statement of the role may change rows."""
+        return self.report_only or not self.kinds.isdisjoint(CHANGING)
 
     def schemas(self) -> frozenset[str]:
         """The schemas that the role's patterns and procedures name."""

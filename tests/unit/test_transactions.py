@@ -132,6 +132,38 @@ def test_a_transaction_of_a_proxy_that_is_gone_can_only_be_ended(sender: Sender,
     assert [arguments["at"] for _, _, arguments in proxies.asked] == [None]
 
 
+def test_who_may_not_write_gets_the_account_that_can_not_whatever_it_asks_for(
+    settings: Settings, proxies: Proxies
+) -> None:
+    policy = POLICY.replace('"insert", "call"', '"explain"').replace("write =", "# ").replace("procedures =", "# ")
+    Path(settings.policy).write_text(policy)
+    sender = Sender(create_app(settings, proxies).test_client(), keys.add(Path(settings.keys), "web", "app"))
+    assert sender.post("/transactions", read_only=False).status_code == 200
+    assert msgspec.json.decode(proxies.asked[0][1], type=ProxyBegin).mode == "read"
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/transactions/ID/commit", "/transactions/ID/rollback"])
+def test_who_may_have_none_begins_and_ends_none(settings: Settings, proxies: Proxies, path: str) -> None:
+    Path(settings.policy).write_text(POLICY.replace("max_transactions = 2", ""))
+    sender = Sender(create_app(settings, proxies).test_client(), keys.add(Path(settings.keys), "web", "app"))
+    answer = sender.post(path.replace("ID", new_id(URLS[0])))
+    assert (answer.status_code, answer.get_json()["rule"], proxies.asked) == (403, "max_transactions", [])
+
+
+def test_its_beginning_and_its_end_are_in_the_audit_log(settings: Settings, proxies: Proxies, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(settings, audit=str(tmp_path / "audit.log"))
+    sender = Sender(create_app(settings, proxies).test_client(), keys.add(Path(settings.keys), "web", "app"))
+    id_ = new_id(URLS[0])
+    for path in ("/transactions", f"/transactions/{id_}/commit", f"/transactions/{id_}/rollback"):
+        assert sender.post(path).status_code == 200
+    lines = [msgspec.json.decode(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()[1:]]
+    assert [(line["key"], line["kind"], line.get("transaction")) for line in lines] == [
+        ("web", "transaction_begin", None),
+        ("web", "transaction_commit", id_),
+        ("web", "transaction_rollback", id_),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "members", "refusal"),
     [

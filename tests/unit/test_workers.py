@@ -25,13 +25,14 @@ WRITE = ProxyRequest(query="UPDATE t SET a = 1", effect="write")
 
 
 class Queue:
-    """A queue in memory. `ends`: what was written of each claim's end; `error`: what each writing meets."""
+    """A queue in memory. `ends`: what was written of each claim's end, `tried` so often; `error`: what each writing meets."""
 
     def __init__(self, count: int = 0, attempts: int = 1) -> None:
         body = msgspec.json.encode(WRITE).decode()
         self.waiting = [Claim(f"r{number}", "ann", "token", attempts, 3, body) for number in range(count)]
         self.ends: list[tuple[Any, ...]] = []
         self.error: GatekeeperError | None = None
+        self.tried = 0
 
     def take(self, most: int, crowding: Collection[str]) -> list[Claim]:
         self.waiting.sort(key=lambda claim: claim.owner in crowding)
@@ -60,6 +61,7 @@ class Queue:
         return 0
 
     def _end(self, *end: Any) -> None:
+        self.tried += 1
         if self.error:
             raise self.error
         self.ends.append(end)
@@ -162,7 +164,7 @@ def test_an_end_that_can_not_be_written_leaves_its_slot_free() -> None:
     queue.error = Unavailable("no proxy")
     proxies.go.set()
     with working(queue, proxies) as workers:
-        wait_until(lambda: not queue.waiting and workers.busy == 0)
+        wait_until(lambda: queue.tried == 5 and workers.busy == 0)
         queue.error = None
         queue.waiting = Queue(1).waiting
         wait_until(lambda: queue.ends == [("r0", "done")])
