@@ -25,7 +25,7 @@ WRITE = ProxyRequest(query="UPDATE t SET a = 1", effect="write")
 
 
 class Queue:
-    """A queue in memory. `ends`: what was written of each claim's end, `tried` so often; `error`: what each writing meets."""
+    """A queue in memory. `ends`: what was written of each claim's end, `tried` so often; `error`: what that meets."""
 
     def __init__(self, count: int = 0, attempts: int = 1) -> None:
         body = msgspec.json.encode(WRITE).decode()
