@@ -1,6 +1,7 @@
 """Hedged reads, an option: one that takes longer than nearly all others is asked of a second node.
 
-The first answer counts, and the slower attempt is ended, at its node too. Only what changes nothing is asked twice.
+The first answer counts, and the slower attempt is ended, at its node too. Only what changes nothing is asked twice, and
+was answered before: a statement that makes servers crash must not take one node more.
 See: Dean and Barroso, The Tail at Scale, Communications of the ACM 56/2 (2013), "hedged requests".
 """
 
@@ -57,7 +58,8 @@ class Hedging:
     def run(self, request: ProxyRequest, begin: Callable[[], Running[Result]]) -> tuple[Result, Lease]:
         """What Router.run gives, of the first that answers. The caller releases the lease. Raises GatekeeperError."""
         started = time.monotonic()
-        done = _Race(self._router, request, begin).run(self.delay_s)
+        delay_s = self.delay_s if self._router.has_answered(request) else None
+        done = _Race(self._router, request, begin).run(delay_s)
         self._taken_s.append(time.monotonic() - started)
         return done
 

@@ -168,7 +168,7 @@ class Router:
         for statement in statements:
             openings.check(statement.query, request.effect)
         bound = [bind(statement.query, statement.params) for statement in statements]
-        known = hash(tuple(statement.query for statement in statements))
+        known = _known_as(request)
         way = _way_of(request)
         done = self.reach(
             way,
@@ -225,6 +225,10 @@ class Router:
             lease.release()
             raise
 
+    def has_answered(self, request: ProxyRequest) -> bool:
+        """Whether the same read, with whatever values, was answered before: it makes no server crash."""
+        return _known_as(request) in self._answered
+
     def _remember(self, request: ProxyRequest, known: int) -> None:
         if request.effect == "read" or request.idempotency:
             if len(self._answered) >= _MOST_ANSWERED:
@@ -265,6 +269,10 @@ class Router:
             threading.Thread(target=lease.node.kill, args=(thread_id, lease.effect), daemon=True).start()
         elif isinstance(failure, ConnectionLost):
             lease.node.failed(str(failure))
+
+
+def _known_as(request: ProxyRequest) -> int:
+    return hash(tuple(statement.query for statement in request.all_statements()))
 
 
 def _way_of(request: ProxyRequest) -> Way:

@@ -39,6 +39,7 @@ class Nodes:
         self.leases: list[Any] = []
         self.killed: list[str] = []
         self.begun: list[Running] = []
+        self.is_known = True
         self.hedging = Hedging(self)  # type: ignore[arg-type]
 
     def run(
@@ -61,6 +62,9 @@ class Nodes:
         except Exception:
             lease.release()
             raise
+
+    def has_answered(self, _request: ProxyRequest) -> bool:
+        return self.is_known
 
     def ask(self) -> str:
         def begin() -> Running:
@@ -91,6 +95,13 @@ def test_nothing_is_asked_twice_before_it_is_known_how_long_reads_take() -> None
     nodes = Nodes()
     nodes.answer["a"] = lambda: threading.Event().wait(0.05)
     assert nodes.hedging.delay_s is None
+    assert (nodes.ask(), len(nodes.leases)) == ("a", 1)
+
+
+def test_a_read_that_was_never_answered_is_not_asked_twice(nodes: Nodes) -> None:
+    """It may be one that makes servers crash."""
+    nodes.is_known = False
+    nodes.answer["a"] = lambda: threading.Event().wait(0.1)
     assert (nodes.ask(), len(nodes.leases)) == ("a", 1)
 
 
