@@ -7,7 +7,7 @@ PROXIES ?= 1
 PROCESSES := 4
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install venv up down status test check lint unit bench fuzz chaos lock
+.PHONY: help install venv up down status console test check lint unit bench fuzz chaos lock
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ down: venv ## stop all of it and leave nothing behind
 
 status: venv ## show every node and service
 	@$(BIN)/fab local.status --name '$(NAME)'
+
+console: venv ## open the operators' page: prints a link for a browser on this machine
+	@$(BIN)/fab local.console --name '$(NAME)'
 
 test: ## install what is missing, and run every test: unit, live, and where root may, machines
 	@bash deploy/install.sh test

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from http import HTTPStatus
 
 import msgspec
 import structlog
@@ -123,10 +124,12 @@ class Peers:
 
     def get_each(self, path: str) -> list[bytes]:
         """The bodies of those that answer a GET."""
+        start = f"GET {path} HTTP/1.1\r\nAccept: */*\r\n"
         bodies = []
         for peer in self._peers:
             with contextlib.suppress(NotConnected, Lost, TimeoutError):
-                bodies += self._got(peer, path)
+                status, body = self._at_once(peer, start, b"")
+                bodies += [body] if status == HTTPStatus.OK else []
         return bodies
 
     def urls(self) -> list[str]:
@@ -134,18 +137,28 @@ class Peers:
         with self._lock:
             return [peer.url for peer in _best_first(self._peers)]
 
+    def tell_each(self, path: str, body: bytes) -> list[int | None]:
+        """Posts what a peer may miss to all of them; the status that each answered, None for one that did not."""
+        start = f"POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nAccept: */*\r\n"
+        statuses: list[int | None] = []
+        for peer in self._peers:
+            try:
+                statuses.append(self._at_once(peer, start, body)[0])
+            except (NotConnected, Lost, TimeoutError):
+                statuses.append(None)
+        return statuses
+
     def close(self) -> None:
         """Closes the idle connections."""
         for peer in self._peers:
             peer.exchanges.close()
 
-    def _got(self, peer: _Peer, path: str) -> list[bytes]:
+    def _at_once(self, peer: _Peer, start: str, body: bytes) -> tuple[int, bytes]:
+        """The status and body of an answer that must be there at once. Raises NotConnected, Lost, TimeoutError."""
         deadline = time.monotonic() + self._connect_timeout_s
-        start = f"GET {path} HTTP/1.1\r\nAccept: */*\r\n"
-        answering = peer.exchanges.ask(start, b"", connect_within_s=self._connect_timeout_s, deadline=deadline)
+        answering = peer.exchanges.ask(start, body, connect_within_s=self._connect_timeout_s, deadline=deadline)
         with contextlib.closing(answering):
-            body = _whole(answering, _MOST_STATE_BYTES)
-        return [body] if answering.status == 200 else []
+            return answering.status, _whole(answering, _MOST_STATE_BYTES)
 
     def _take(self, tried: Sequence[_Peer], at: str | None) -> _Peer:
         with self._lock:

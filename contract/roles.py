@@ -22,3 +22,9 @@ def roles_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
     """The roles in a verified peer certificate, as `ssl.SSLSocket.getpeercert()` gives it; none without one."""
     names = (value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS")
     return frozenset(name.removesuffix(f".{DOMAIN}") for name in names if name.endswith(f".{DOMAIN}"))
+
+
+def name_of(certificate: Mapping[str, Any] | None) -> str | None:
+    """The name of the service that a verified peer certificate was issued to."""
+    subject = ((kind, value) for part in (certificate or {}).get("subject", ()) for kind, value in part)
+    return next((str(value) for kind, value in subject if kind == "commonName"), None)

@@ -22,7 +22,7 @@ from contract.errors import (
 )
 from contract.messages import MAX_BODY_BYTES, decode
 from contract.plain import JSON
-from contract.roles import roles_of
+from contract.roles import name_of, roles_of
 
 REQUEST_ID_HEADER = "X-Request-ID"
 NODE_HEADER = "X-Gatekeeper-Node"
@@ -65,6 +65,13 @@ def check_roles(sock: _PeerSocket | None, accepted: Collection[str]) -> None:
     """Raises Forbidden where the connection's peer has shown no certificate, verified by TLS, with an accepted role."""
     if not _roles_of_peer(sock).intersection(accepted):
         raise Forbidden(f"this service accepts {', '.join(sorted(accepted))} certificates only", rule="peer_role")
+
+
+def name_of_peer(sock: _PeerSocket | None) -> str | None:
+    """The name of a connection's peer, as its certificate has it, verified by TLS; None where it has shown none."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return None
+    return name_of(sock.getpeercert())
 
 
 def _roles_of_peer(sock: _PeerSocket | None) -> frozenset[str]:

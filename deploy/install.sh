@@ -33,6 +33,10 @@ missing_packages() {
         # What MySQL NDB Cluster's archive takes; without them the tests with it say why they are skipped.
         has_library libaio.so.1 || known_package libaio1
         has_library libnuma.so.1 || known_package libnuma1
+        # The console is tested in a real browser; where the distribution has none the test says why it is skipped.
+        [ -n "$(type -P chromium)" ] || known_package chromium
+        [ -n "$(type -P chromedriver)" ] || known_package chromium-driver
+        [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || known_package fonts-dejavu-core
     fi
     if [ "${1:-}" = bench ]; then
         [ -n "$(type -P wrk)" ] || echo wrk

@@ -148,6 +148,19 @@ def down(wanted: System) -> bool:
         return _remove(wanted)
 
 
+def orchestrators(wanted: System) -> list[str]:
+    """The orchestrators' URLs. Raises NoCluster."""
+    configured = services.configured(wanted.directory)
+    if configured is None:
+        raise NoCluster(f"{wanted.name} is not up")
+    return [f"https://{service.listen}" for service in configured.orchestrators]
+
+
+def operator(wanted: System) -> certificates.Credentials:
+    """The operator's certificate, which opens the console and nothing else; issued when it is missing or ends soon."""
+    return certificates.issue(wanted.directory / "certificates", "operator", "operator")
+
+
 def rotate_certificates(wanted: System) -> Services:
     """Gives every service a new key and certificate of the same authority, which the next handshake is made with.
 

@@ -31,6 +31,8 @@ REQUIREMENTS: Final[Mapping[Service, tuple[str, ...]]] = {
     "proxy": (*_COMMON, "cryptography", "paramiko", "pymysql", "sshtunnel"),
 }
 _DOWNLOAD_TIMEOUT_S: Final = 600
+# Modules, and the files of the console's page.
+_RELEASED: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
 _PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.IGNORECASE)
 _VIA = re.compile(r"^\s+#(?: via)?\s+([a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9,]+\])?\s*$", re.IGNORECASE)
 # glibc 2.28 and older: every system that is not older than 2018. See PEP 600.
@@ -132,7 +134,7 @@ def _download(directory: Path, target: Target) -> None:
 
 
 def _archive(root: Path, packages: Iterable[str], lock: str) -> bytes:
-    files = [path for package in packages for path in sorted((root / package).rglob("*.py"))]
+    files = [path for package in packages for path in sorted((root / package).rglob("*")) if path.suffix in _RELEASED]
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for path in files:

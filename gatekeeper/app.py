@@ -27,6 +27,7 @@ from gatekeeper.later import Later, Orchestrators
 from gatekeeper.rates import Rates
 from gatekeeper.recording import Recorder
 from gatekeeper.settings import Settings
+from gatekeeper.telling import Telling
 from gatekeeper.transactions import Transactions
 from gatekeeper.upstream import Proxies, Upstream, orchestrators_of
 
@@ -54,8 +55,11 @@ def create_app(
     app.extensions["plain"] = endpoint.answer_plain
     _add_endpoint(app, endpoint)
     _add_transactions(app, Transactions(gate, entrance, judges, proxies))
-    _add_new_requests(app, Later(gate, entrance, judges, orchestrators or orchestrators_of(config)))
+    keeping = orchestrators_of(config)
+    _add_new_requests(app, Later(gate, entrance, judges, orchestrators or keeping))
     _add_state(app, entrance, judges, proxies)
+    if keeping is not None:
+        Telling(gate.recent, keeping)
     return app
 
 

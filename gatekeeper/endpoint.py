@@ -39,7 +39,7 @@ class Endpoint:
 
     def answer(self, asking: Asking) -> plain.Answer:
         """Answers a request. Raises GatekeeperError. Until the answer is closed, the key's place is taken."""
-        passage = Passage(asking.request_id)
+        passage = self._gate.passage(asking.request_id)
         try:
             reply = self._passed(passage, asking)
         except BaseException:

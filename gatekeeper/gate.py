@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import msgspec
 import structlog
@@ -21,6 +20,8 @@ from gatekeeper.entrance import Caller, Entrance
 from gatekeeper.judge import Judge, Judged, Refusal, Verdict
 from gatekeeper.keys import Key
 from gatekeeper.policy import Role
+from gatekeeper.recent import Ended, Recent
+from gatekeeper.recent import Verdict as Passed
 from gatekeeper.recording import Asked, Recorder
 
 log = structlog.get_logger()
@@ -50,11 +51,12 @@ class Asking(msgspec.Struct, frozen=True):
 class Passage:
     """One request's way through the gatekeeper, and what the log says of it. Never the key, never parameters."""
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, recent: Recent) -> None:
         self.request_id = request_id
+        self._recent = recent
         self.key: Key | None = None
         self.judged: list[Judged] = []  # each statement, as far as it got
-        self.verdict: Literal["allowed", "refused", "reported"] = "refused"
+        self.verdict: Passed = "refused"
         self.reported: Refusal | None = None  # what the policy has against a request that passes in report-only mode
         self.implementation: str | None = None
         self.accept = JSON
@@ -65,6 +67,7 @@ class Passage:
         """Writes the request's line and counts it."""
         elapsed = time.perf_counter() - self._started
         metrics.answered(status, code, elapsed)
+        self._tell(status, code, rule, elapsed)
         if rule == guesses.RULE:
             return  # one line a second is written for all of them
         log.info(
@@ -82,6 +85,14 @@ class Passage:
             code=code,
             ms=round(elapsed * 1000, 3),
         )
+
+    def _tell(self, status: int, code: str | None, rule: str | None, elapsed: float) -> None:
+        judged = self.judged[0] if self.judged else None
+        kind = judged.analysis.kind if judged and judged.analysis else None
+        key = self.key.name if self.key else None
+        digest = judged.digest if judged else None
+        rule = rule or (self.reported.rule if self.reported else None)
+        self._recent.add(Ended(status, code, rule, self.verdict, key, digest, kind, elapsed * 1000))
 
     def entries(self, key: Key, refusal: GatekeeperError | None) -> Iterator[Entry]:
         """The audit log's lines, one for each statement that was judged, and one where none was."""
@@ -123,6 +134,11 @@ class Gate:
         self._judges = judges
         self._audit = audit
         self._recorder = recorder
+        self.recent = Recent()
+
+    def passage(self, request_id: str) -> Passage:
+        """The way of a request that begins now."""
+        return Passage(request_id, self.recent)
 
     def admit(self, passage: Passage, asking: Asking) -> ProxyRequest:
         """The request as it is to be forwarded. Raises GatekeeperError for one that is not.

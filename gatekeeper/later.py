@@ -21,7 +21,7 @@ from contract.watched import Watched
 from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
-from gatekeeper.gate import Asking, Gate, Passage, check_idempotency_key
+from gatekeeper.gate import Asking, Gate, check_idempotency_key
 from gatekeeper.judge import Judge
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Later:
 
     def accept(self, request_id: str, caller: Caller, read: Callable[[], NewRequest], key: str | None) -> plain.Answer:
         """Has a statement put into the queue, which `key` (Idempotency-Key) names. Raises GatekeeperError."""
-        passage, reading = Passage(request_id), _Reading(read, key)
+        passage, reading = self._gate.passage(request_id), _Reading(read, key)
         try:
             asking = Asking(request_id, caller, lambda: plain.JSON, reading, read_only=False, deferred=True)
             forwarded = self._gate.admit(passage, asking)

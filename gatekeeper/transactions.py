@@ -19,7 +19,7 @@ from contract.watched import Watched
 from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
-from gatekeeper.gate import Asking, Gate, Passage
+from gatekeeper.gate import Asking, Gate
 from gatekeeper.judge import Judge
 from gatekeeper.keys import Key
 from gatekeeper.policy import Role
@@ -49,7 +49,7 @@ class Transactions:
         self, request_id: str, caller: Caller, id_: str, read: Callable[[], EndpointRequest], key: str | None
     ) -> plain.Answer:
         """Runs a statement; `key`, an Idempotency-Key, has no place here."""
-        passage = Passage(request_id)
+        passage = self._gate.passage(request_id)
 
         def one() -> EndpointRequest:
             _check_id(id_)

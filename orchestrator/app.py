@@ -1,11 +1,14 @@
-"""The orchestrator's HTTP: `/new-requests`, `/healthz`, `/readyz`, for gatekeepers. Its metrics are on another port."""
+"""The orchestrator's HTTP: `/new-requests`, `/healthz`, `/readyz`, for gatekeepers; for operators, the console.
+
+Its metrics are on another port.
+"""
 
 import atexit
 import time
 from typing import Final
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from contract import logs, settings, web
 from contract.errors import BadRequest, Forbidden, GatekeeperError, NotFound, TooLarge, Unavailable
@@ -22,6 +25,8 @@ from contract.later import (
 from contract.peers import Peers
 from orchestrator import metrics
 from orchestrator.claims import Claims
+from orchestrator.console import views
+from orchestrator.console.state import Watching
 from orchestrator.cursors import Cursors
 from orchestrator.load import Load
 from orchestrator.settings import Settings, secret_of
@@ -42,17 +47,19 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
     """
     config = config or settings.load_named("ORCHESTRATOR_CONFIG", Settings)
     logs.configure(config.log_level)
-    statements = Statements(proxies or _proxies(config))
+    peers = _proxies(config)
+    statements = Statements(proxies or peers)
     store, claims = Store(statements), Claims(statements, config.lease_ms, config.ledger_keeps_s)
     workers = Workers(claims, statements, config)
     load = Load(lambda: store.counts(_COUNTED), config.most_queued, config.most_queued_per_owner)
     app = Flask("orchestrator")
     web.install(app)
     if config.tls is not None:
-        web.require_roles(app, ACCEPTED_ROLES)
+        app.before_request(_check_role)
     _add_posting(app, config, store, load, workers)
     _add_looking(app, store, Cursors(secret_of(config)))
     _add_state(app, store, workers)
+    views.add(app, _watching(config, peers, load, workers))
     app.extensions["workers"] = workers
     app.extensions["leaving"] = workers.stop
     workers.start()
@@ -65,6 +72,17 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
 def _proxies(config: Settings) -> Peers:
     most = 4 * config.slots + 64  # what its slots and its callers may want at once
     return Peers(config.proxies, "proxy", config.tls, connect_timeout_ms=config.connect_timeout_ms, most_in_flight=most)
+
+
+def _check_role() -> None:
+    """Raises Forbidden. What is for operators looks after itself (orchestrator/console/views.py)."""
+    if request.blueprint != views.OPERATORS:
+        web.check_roles(request.environ.get("gunicorn.socket"), ACCEPTED_ROLES)
+
+
+def _watching(config: Settings, proxies: Peers, load: Load, workers: Workers) -> Watching:
+    asked = proxies, len(config.proxies)
+    return Watching(config.name, asked, load.counts, (workers, config.slots), metrics.ended_so_far)
 
 
 def _waiting(load: Load) -> float:

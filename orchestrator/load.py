@@ -42,6 +42,12 @@ class Load:
         counts = [own if state is None else {state: own.get(state, 0)} for own in self._counts.values()]
         return sum(sum(own.values()) for own in counts)
 
+    def counts(self) -> Counts:
+        """All that has not ended, by owner and state. Raises GatekeeperError."""
+        self.refresh()
+        with self._lock:
+            return {owner: dict(own) for owner, own in self._counts.items()}
+
     def refresh(self) -> None:
         """Asks for the counts when they are older than a second. Raises GatekeeperError."""
         if time.monotonic() < self._known_until:

@@ -25,6 +25,12 @@ def ended(state: str) -> None:
     _ended.labels(state).inc()
 
 
+def ended_so_far() -> dict[str, int]:
+    """How many requests have ended here since the start, by their last state."""
+    samples = (sample for family in _ended.collect() for sample in family.samples)
+    return {each.labels["state"]: int(each.value) for each in samples if each.name.endswith("_total")}
+
+
 def retried(code: str) -> None:
     """Counts an attempt that failed and will be followed by another."""
     _retried.labels(code).inc()

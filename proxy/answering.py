@@ -10,6 +10,7 @@ import msgspec
 import pymysql
 import structlog
 
+from contract.console import QUEUE_TRAFFIC
 from contract.errors import DeadlineExceeded, GatekeeperError, InternalError, Outcome, Problem, Unavailable
 from contract.messages import Answer, ProxyRequest, StatementResult
 from contract.web import NDJSON
@@ -305,7 +306,9 @@ def _record(
 ) -> None:
     node = lease.node.name
     if problem is None:
-        metrics.answered(request.implementation, node, elapsed_ms, lease.attempt)
+        # The orchestrators' own statements, some every second, are no answers to clients.
+        counted_as = QUEUE_TRAFFIC if request.effect == "queue" else request.implementation
+        metrics.answered(counted_as, node, elapsed_ms, lease.attempt)
     else:
         metrics.failed(problem.code)
     log.info(

@@ -1,4 +1,4 @@
-"""The proxy's HTTP: `/endpoint`, `/transactions`, `/nodes`, `/healthz`, `/readyz`. Its metrics are on another port."""
+"""The proxy's HTTP: `/endpoint`, `/transactions`, `/nodes`, `/stats`, its health. Its metrics are on another port."""
 
 import atexit
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 from flask import Flask, Response, request
 
 from contract import logs, messages, settings, succession, web
+from contract.console import StatsAnswer
 from contract.errors import Unavailable
 from contract.implementations import CUSTOMIZED_HIT
 from contract.messages import EndpointQuery, NodesAnswer, ProxyRequest
 from proxy import metrics, transaction_endpoint
 from proxy.answering import Memory
 from proxy.cluster import Cluster
-from proxy.endpoint import ACCEPTED_ROLES, Endpoint
+from proxy.endpoint import ACCEPTED_ROLES, COUNTING_ROLES, Endpoint
 from proxy.inventory import Inventory
 from proxy.router import Router
 from proxy.settings import Settings, accounts_of
@@ -72,10 +73,20 @@ def _add_endpoint(app: Flask, endpoint: Endpoint) -> None:
 
 
 def _add_state(app: Flask, cluster: Cluster, inventory: Inventory, config: Settings) -> None:
+    def known() -> NodesAnswer:
+        statuses = [node.status() for node in cluster.nodes]
+        return NodesAnswer(config.name, config.engine, config.tunnel, inventory.problem, statuses)
+
     @app.get("/nodes")
     def nodes() -> Response:
-        statuses = [node.status() for node in cluster.nodes]
-        return web.json_response(NodesAnswer(config.name, config.engine, config.tunnel, inventory.problem, statuses))
+        return web.json_response(known())
+
+    @app.get("/stats")
+    def stats() -> Response:
+        if config.tls is not None:
+            web.check_roles(request.environ.get("gunicorn.socket"), COUNTING_ROLES)
+        counted = metrics.answered_so_far(), metrics.errors_so_far()
+        return web.json_response(StatsAnswer(known(), metrics.bounds_ms(), *counted))
 
     @app.get("/readyz")
     def readyz() -> Response:

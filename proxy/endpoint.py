@@ -21,6 +21,7 @@ from proxy.settings import Settings
 log = structlog.get_logger()
 
 ACCEPTED_ROLES: Final = ("gatekeeper", "orchestrator")
+COUNTING_ROLES: Final = ("orchestrator",)
 # Who may ask for the effects that are not for both. An orchestrator runs reads and writes for others, and no account
 # need open to it what it is never sent for.
 _OF_ONE_ROLE: Final[Mapping[Runnable, tuple[Role, ...]]] = {

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from contract.console import Answered
 from contract.messages import NodeStatus
 from contract.settings import split_address
 from contract.succession import when_free
@@ -39,6 +42,35 @@ def hedged() -> None:
 def failed(code: str) -> None:
     """Counts a request that ended in an error."""
     _errors.labels(code).inc()
+
+
+def bounds_ms() -> list[float]:
+    """What the times of answers are counted by, in milliseconds."""
+    return [seconds * 1000 for seconds in _SECONDS]
+
+
+def answered_so_far() -> list[Answered]:
+    """What was answered since the start, by implementation and node; the counters are these metrics' own."""
+    beneath: dict[tuple[str, str], list[int]] = {}
+    for sample in _samples(_duration, "_bucket"):  # in the order of the bounds; each counts those before it too
+        labels = sample.labels
+        beneath.setdefault((labels["implementation"], labels["node"]), []).append(int(sample.value))
+    return [Answered(*names, _differences(counts)) for names, counts in beneath.items()]
+
+
+def errors_so_far() -> dict[str, int]:
+    """How many requests have ended in an error since the start, by its code."""
+    return {sample.labels["code"]: int(sample.value) for sample in _samples(_errors, "_total")}
+
+
+def _samples(metric: Counter | Histogram, suffix: str) -> list[Any]:
+    return [
+        sample for family in metric.collect() for sample in family.samples if sample.name == f"{family.name}{suffix}"
+    ]
+
+
+def _differences(cumulative: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise([0, *cumulative])]
 
 
 @lru_cache(maxsize=1024)

@@ -33,7 +33,12 @@ settings.load_profile("any machine")
 
 def pytest_report_header() -> list[str]:
     """The versions of what the tests run against."""
-    commands = (["/usr/sbin/mariadbd", "--version"], ["ssh", "-V"], ["/usr/sbin/nginx", "-v"])
+    commands = (
+        ["/usr/sbin/mariadbd", "--version"],
+        ["ssh", "-V"],
+        ["/usr/sbin/nginx", "-v"],
+        ["/usr/bin/chromium", "--version"],
+    )
     return [version for command in commands if (version := said(command))]
 
 

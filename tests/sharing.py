@@ -28,9 +28,10 @@ _SHARES = {
     "rehearsal": ("tests/rehearsal/",),
     "fleet": ("tests/fleet/",),
     "system, killed": _live("chaos exactly_once_killed orchestrator"),
-    "system, disturbed": _live("faults readme slow succession"),
+    "system, disturbed": _live("console_page faults readme slow succession"),
     "system": _live(
-        "audit benchmark borders gateway learning nginx orm planted schema smuggling tls transactions turns types"
+        "audit benchmark borders console gateway learning nginx orm planted schema smuggling"
+        " tls transactions turns types"
     ),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.
     "short": ("tests/unit/test_docs.py",),

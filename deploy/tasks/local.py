@@ -19,6 +19,7 @@ from deploy import local
 from deploy.local import DEFAULT_NAME, SCHEMA, Row, System
 from deploy.providers import loopback
 from deploy.services import ServiceError, Services
+from deploy.tasks.console import serve_console
 from deploy.tasks.failures import USAGE, reported
 
 FIRST_QUERY = "SELECT film_id, title, rental_rate FROM film WHERE film_id = ?"
@@ -77,6 +78,14 @@ def start(_context: Context, node: str, name: str = DEFAULT_NAME) -> None:
     _say(node, "started and ready")
 
 
+@task(help={"name": _NAME_HELP})
+@reported
+def console(_context: Context, name: str = DEFAULT_NAME) -> None:
+    """Open the operators' console: prints a link for a browser on this machine, and serves it until Ctrl-C."""
+    system = local.system(name)
+    serve_console(local.orchestrators(system), local.operator(system))
+
+
 @task(name="rotate-certificates", help={"name": _NAME_HELP})
 @reported
 def rotate_certificates(_context: Context, name: str = DEFAULT_NAME) -> None:
@@ -115,6 +124,8 @@ The gatekeeper listens on {services.gatekeeper_url}; the key lies in {key_file}.
 
   curl -s {services.gatekeeper_url}/endpoint -H "Authorization: Bearer $(cat {shlex.quote(key_file)})" \\
     -H 'Content-Type: application/json' -d {shlex.quote(msgspec.json.encode(request).decode())}
+
+See it all live, in a browser: make console{name}
 
 Stop everything: make down{name}"""
 
