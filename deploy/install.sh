@@ -45,10 +45,11 @@ missing_packages() {
     fi
 }
 
-has_library() { /sbin/ldconfig -p 2>/dev/null | grep -qF "$1 "; }
+# Reads all that ldconfig says: one that is not heard to its end fails, and with it the pipe.
+has_library() { /sbin/ldconfig -p 2>/dev/null | grep -F "$1 " >/dev/null; }
 
 # Prints the package's name if this release of the distribution has it.
-known_package() { apt-cache show "$1" 2>/dev/null | sed -n 's/^Package: //p' | head -n 1; }
+known_package() { apt-cache show "$1" 2>/dev/null | awk '/^Package: / && !found++ { print $2 }' || true; }
 
 is_debian() { [ -n "$(type -P apt-get)" ] && grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release; }
 
