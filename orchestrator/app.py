@@ -5,7 +5,8 @@ Its metrics are on another port.
 
 import atexit
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 from flask import Flask, Response, request
@@ -28,6 +29,7 @@ from orchestrator.claims import Claims
 from orchestrator.console import views
 from orchestrator.console.state import Watching
 from orchestrator.cursors import Cursors
+from orchestrator.kept import Kept
 from orchestrator.load import Load
 from orchestrator.settings import Settings, secret_of
 from orchestrator.statements import Proxies, Statements
@@ -38,6 +40,9 @@ ACCEPTED_ROLES: Final = ("gatekeeper",)
 _READY_FOR_S: Final = 1.0
 _READY_WITHIN_S: Final = 2.0
 _COUNTED: Final = "count"
+_KEPT: Final = "kept"
+# As for the end of a request (orchestrator/claims.py), which waits for it.
+_KEPT_WITHIN_S: Final = 30.0
 
 
 def create_app(config: Settings | None = None, proxies: Proxies | None = None) -> Flask:
@@ -50,7 +55,7 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
     peers = _proxies(config)
     statements = Statements(proxies or peers)
     store, claims = Store(statements), Claims(statements, config.lease_ms, config.ledger_keeps_s)
-    workers = Workers(claims, statements, config)
+    workers = Workers(claims, _kept(statements, config), statements, config)
     load = Load(lambda: store.counts(_COUNTED), config.most_queued, config.most_queued_per_owner)
     app = Flask("orchestrator")
     web.install(app)
@@ -67,6 +72,13 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
     if config.metrics_listen:
         metrics.serve(config.metrics_listen, config.slots, lambda: _waiting(load))
     return app
+
+
+def _kept(statements: Statements, config: Settings) -> Kept:
+    def ask(sql: str, params: Sequence[Any]) -> list[list[Any]]:
+        return statements.ask(sql, params, request_id=_KEPT, within_s=_KEPT_WITHIN_S).rows
+
+    return Kept(ask, config.max_kept_bytes_per_owner, config.most_kept_per_owner)
 
 
 def _proxies(config: Settings) -> Peers:

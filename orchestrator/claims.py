@@ -23,7 +23,6 @@ _END_WITHIN_S: Final = 30.0
 _SHORT_BODY: Final = 8_192
 # Of a problem's detail, in characters: with the names of parameters that do not fit it may be longer than its column.
 _MOST_DETAIL: Final = 2_000
-_REMOVED_AT_ONCE: Final = 100
 # A statement may go on for as long as its time limit after its lease has ended; clocks may differ by minutes.
 _MARGIN_S: Final = 3_600
 
@@ -88,7 +87,10 @@ class Claims:
         )
 
     def done(self, claim: Claim, answer: bytes, pages: Sequence[bytes]) -> None:
-        """Ends the request with its result: the other pages first, then the mark with the first one."""
+        """Ends the request with its result: the other pages first, then the mark with the first one.
+
+        What was asked for is not kept: nobody runs it again.
+        """
         for number, page in enumerate(pages, 1):
             self._end(
                 f"INSERT INTO {RESULTS} (id, claim, page, body) VALUES (?, ?, ?, ?)"
@@ -96,7 +98,7 @@ class Claims:
                 (claim.id, claim.claim, number, page.decode()),
             )
         self._end(
-            f"UPDATE {REQUESTS} SET state = 'done', ended_ms = {NOW}, answer = ?, problem = NULL"
+            f"UPDATE {REQUESTS} SET state = 'done', ended_ms = {NOW}, body = '', answer = ?, problem = NULL"
             " WHERE id = ? AND claim = ? AND state = 'running'",
             (answer.decode(), claim.id, claim.claim),
         )
@@ -104,7 +106,7 @@ class Claims:
     def ended(self, claim: Claim, state: State, problem: Problem) -> None:
         """Ends the request without a result."""
         self._end(
-            f"UPDATE {REQUESTS} SET state = ?, ended_ms = {NOW}, problem = ?"
+            f"UPDATE {REQUESTS} SET state = ?, ended_ms = {NOW}, body = '', problem = ?"
             " WHERE id = ? AND claim = ? AND state = 'running'",
             (state, _text(problem), claim.id, claim.claim),
         )
@@ -117,20 +119,11 @@ class Claims:
             (pause_ms, _text(problem) if problem else None, int(not counts), claim.id, claim.claim),
         )
 
-    def remove(self, retention_s: int) -> int:
-        """Removes some requests that ended so long ago, with their results; returns how many."""
-        sql = f"SELECT id FROM {REQUESTS} WHERE ended_ms < {NOW} - ? LIMIT {_REMOVED_AT_ONCE}"
-        ids = [id_ for (id_,) in self._ask(sql, (retention_s * 1000,))]
-        if ids:
-            self._ask(f"DELETE FROM {RESULTS} WHERE id IN ({_marks(ids)})", ids)
-            self._ask(f"DELETE FROM {REQUESTS} WHERE id IN ({_marks(ids)}) AND ended_ms IS NOT NULL", ids)
-        return len(ids)
-
     def bury(self) -> None:
         """Ends what was begun so long ago that the ledger may have forgotten it: run again, it could do it twice."""
         problem = UpstreamFailed("it was begun, and no orchestrator could end it in time", outcome="unknown")
         self._ask(
-            f"UPDATE {REQUESTS} SET state = 'dead', ended_ms = {NOW}, problem = ?"
+            f"UPDATE {REQUESTS} SET state = 'dead', ended_ms = {NOW}, body = '', problem = ?"
             f" WHERE state IN ('queued', 'running') AND {self._forgotten}",
             (_text(problem.problem(_REQUEST_ID)),),
         )

@@ -19,9 +19,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     with. `slots`: requests that it runs at once. `lease_ms`: how long a request whose orchestrator has vanished waits
     for another one. `poll_ms`: how often it looks for requests when nobody says that there are some. `retention_s`: how
     long a request is kept after its end. `most_queued`, `most_queued_per_owner`: requests that have not ended, of all
-    orchestrators together. `most_ahead_s`: how far away `run_at` may be. `max_result_bytes`: of one result, as the
-    server sends it. `ledger_keeps_s`: what proxies have as `idempotency_keep_s`: a request that was begun longer ago is
-    not run again, since nobody could tell whether it took effect. `tls` may be left out on a loopback address only.
+    orchestrators together. `max_kept_bytes_per_owner`, `most_kept_per_owner`: of what has ended, large results and
+    requests; beyond, the oldest are removed before their time. `most_ahead_s`: how far away `run_at` may be.
+    `max_result_bytes`: of one result, as the server sends it. `ledger_keeps_s`: what proxies have as
+    `idempotency_keep_s`: a request that was begun longer ago is not run again, since nobody could tell whether it took
+    effect. `tls` may be left out on a loopback address only.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_s: Annotated[int, msgspec.Meta(ge=1)] = 86_400
     most_queued: Annotated[int, msgspec.Meta(ge=1)] = 50_000
     most_queued_per_owner: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    max_kept_bytes_per_owner: Annotated[int, msgspec.Meta(ge=1 << 20)] = 1 << 30
+    most_kept_per_owner: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     most_ahead_s: Annotated[int, msgspec.Meta(ge=0)] = 7 * 86_400
     max_result_bytes: Annotated[int, msgspec.Meta(ge=1024, le=16 << 20)] = 4 << 20
     ledger_keeps_s: Annotated[int, msgspec.Meta(ge=7_200)] = 86_400

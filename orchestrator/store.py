@@ -139,7 +139,7 @@ class Store:
     def cancel(self, id_: str, owner: str, request_id: str) -> Row:
         """Takes a queued request out of the queue; one that is cancelled stays so. Raises NotFound, Conflict."""
         sql = (
-            f"UPDATE {REQUESTS} SET state = 'cancelled', ended_ms = {NOW}"
+            f"UPDATE {REQUESTS} SET state = 'cancelled', ended_ms = {NOW}, body = ''"
             " WHERE id = ? AND owner = ? AND state = 'queued'"
         )
         self._shown(lambda: self._ask(sql, (id_, owner), request_id))

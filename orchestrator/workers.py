@@ -15,6 +15,7 @@ from contract.errors import GatekeeperError, InternalError, UpstreamFailed
 from contract.messages import ProxyRequest
 from orchestrator import metrics
 from orchestrator.claims import Claim, Claims
+from orchestrator.kept import Kept
 from orchestrator.pages import split
 from orchestrator.settings import Settings
 from orchestrator.statements import Statements
@@ -28,6 +29,7 @@ _DICE: Final = random.Random()  # noqa: S311 jitter is no secret
 # What is run when the orchestrator is told to end may go on for so long; then others take it over.
 DRAIN_S: Final = 30.0
 _SWEEP_S: Final = 5.0
+_SHRINK_S: Final = 15.0
 # Who has this part of the slots, or had it of those that were given last, lets others go first, whatever its
 # priorities. To look for them may go through all that it has in the queue, so that it is done so often (seconds).
 _SHARE: Final = 4
@@ -37,8 +39,9 @@ _FAIR_EVERY_S: Final = 0.5
 class Workers:
     """Claims requests while slots are free, runs them, renews their leases, and removes what ended long ago."""
 
-    def __init__(self, claims: Claims, statements: Statements, settings: Settings) -> None:
+    def __init__(self, claims: Claims, kept: Kept, statements: Statements, settings: Settings) -> None:
         self._claims = claims
+        self._kept = kept
         self._statements = statements
         self._settings = settings
         self._lock = threading.Lock()
@@ -65,6 +68,7 @@ class Workers:
         for name, work in (("claim", self._claim), ("renew", self._repeat(self._renew, lease_s / 3))):
             threading.Thread(target=work, name=name, daemon=True).start()
         threading.Thread(target=self._repeat(self._sweep, _SWEEP_S), name="sweep", daemon=True).start()
+        threading.Thread(target=self._repeat(self._shrink, _SHRINK_S), name="shrink", daemon=True).start()
 
     def wake(self) -> None:
         """Says that there may be something to do."""
@@ -149,7 +153,9 @@ class Workers:
         except Exception as error:
             log.error("unhandled", id=claim.id, exc_info=error)
             return self._fail(claim, InternalError("an internal error", outcome="unknown"))
-        self._claims.done(claim, *split(answer))
+        first, pages = split(answer)
+        self._kept.count(claim.id, claim.owner, len(first) + sum(map(len, pages)))
+        self._claims.done(claim, first, pages)
         metrics.ended("done")
         return "done"
 
@@ -176,7 +182,11 @@ class Workers:
 
     def _sweep(self) -> None:
         self._claims.bury()
-        while not self._stopping.is_set() and self._claims.remove(self._settings.retention_s):
+        while not self._stopping.is_set() and self._kept.remove(self._settings.retention_s):
+            self._stopping.wait(0.1)
+
+    def _shrink(self) -> None:
+        while not self._stopping.is_set() and self._kept.shrink():
             self._stopping.wait(0.1)
 
     def _repeat(self, work: Callable[[], None], every_s: float) -> Callable[[], None]:

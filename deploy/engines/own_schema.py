@@ -71,6 +71,13 @@ body MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
 PRIMARY KEY (id, claim, page)""",
         {"queue": _ALL},
     ),
+    # How much of a large result is kept, for as long as it is: orchestrator/kept.py.
+    Table(
+        "kept",
+        f"id CHAR(32) {_ASCII} NOT NULL PRIMARY KEY, owner VARCHAR(64) {_ASCII} NOT NULL, ended_ms BIGINT NOT NULL,"
+        " bytes INT UNSIGNED NOT NULL, INDEX of_owner (owner, ended_ms)",
+        {"queue": _ALL},
+    ),
 )
 
 

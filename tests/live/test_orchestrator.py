@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from deploy import certificates, toml
 from deploy.ports import Ports
 from deploy.services import ADDRESS
 from gatekeeper import keys
+from orchestrator.kept import Kept
 from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
 
@@ -338,3 +339,47 @@ def accepted_at_last(queue: Queue, mark: str) -> str:
 
     wait_until(accepted, 120)
     return found[0]
+
+
+def test_what_was_asked_for_is_not_kept_when_it_has_ended(system: LiveSystem, queue: Queue) -> None:
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    done, failed, cancelled = (
+        queue.post("SELECT 1"),
+        queue.post("SELECT * FROM film, nosuch"),
+        queue.post("SELECT 1", run_at=ahead),
+    )
+    assert queue.cancel(cancelled).status_code == 200
+    assert [queue.ended(id_)["state"] for id_ in (done, failed, cancelled)] == ["done", "failed", "cancelled"]
+    with system.admin() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT body FROM gatekeeper.requests WHERE id IN %s", ((done, failed, cancelled),))
+        assert cursor.fetchall() == (("",),)
+
+
+def test_of_too_much_that_is_kept_of_an_owner_the_oldest_goes(system: LiveSystem, queue: Queue) -> None:
+    large = f"SELECT title, '{'x' * 100}' FROM film LIMIT 200"
+    ids = [queue.post(large) for _ in range(3)]
+    small = queue.post("SELECT 1")
+    for id_ in (*ids, small):
+        assert queue.ended(id_)["state"] == "done"
+    with system.admin() as connection, connection.cursor() as cursor:
+
+        def ask(sql: str, params: Sequence[Any]) -> list[list[Any]]:
+            cursor.execute(sql.replace("?", "%s"), params)
+            return [list(row) for row in cursor.fetchall()]
+
+        sizes = dict(ask("SELECT id, bytes FROM gatekeeper.kept WHERE owner = ?", ("demo",)))
+        assert set(ids) <= sizes.keys()
+        assert small not in sizes
+        by_age = [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ())]
+        shrinking = Kept(ask, sum(sizes.values()) - 1, 1_000_000)
+        assert (shrinking.shrink(), shrinking.shrink()) == (1, 0)
+        gone, left = by_age[0], by_age[1:]
+        assert [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ())] == left
+        assert system.send("GET", f"/new-requests/{gone}").status_code == 404
+        assert queue.state(left[-1]) == "done"
+        ended = ask(
+            "SELECT id FROM gatekeeper.requests WHERE ended_ms IS NOT NULL AND owner = 'demo' ORDER BY accepted_ms", ()
+        )
+        assert Kept(ask, 1 << 40, len(ended) - 2).shrink() == 2
+        assert system.send("GET", f"/new-requests/{ended[0][0]}").status_code == 404
+        assert queue.state(small) == "done"

@@ -57,14 +57,28 @@ class Queue:
     def bury(self) -> None:
         """There is nothing old."""
 
-    def remove(self, _retention_s: int) -> int:
-        return 0
-
     def _end(self, *end: Any) -> None:
         self.tried += 1
         if self.error:
             raise self.error
         self.ends.append(end)
+
+
+class Kept:
+    """What is kept: how much was counted."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, str]] = []
+
+    def count(self, id_: str, owner: str, size: int) -> None:
+        assert size > 0
+        self.counted.append((id_, owner))
+
+    def remove(self, _retention_s: int) -> int:
+        return 0
+
+    def shrink(self) -> int:
+        return 0
 
 
 class Proxies:
@@ -94,7 +108,7 @@ def working(queue: Queue, proxies: Proxies, slots: int = 2) -> Iterator[Workers]
     settings = Settings(
         name="o", listen="127.0.0.1:1", proxies=("x",), secret="", runtime_directory="", slots=slots, poll_ms=10
     )
-    workers = Workers(queue, Statements(proxies), settings)  # type: ignore[arg-type]  # it has what is called
+    workers = Workers(queue, Kept(), Statements(proxies), settings)  # type: ignore[arg-type]  # it has what is called
     workers.start()
     try:
         yield workers
