@@ -365,6 +365,7 @@ def test_of_too_much_that_is_kept_of_an_owner_the_oldest_goes(system: LiveSystem
 
         def ask(sql: str, params: Sequence[Any]) -> list[list[Any]]:
             cursor.execute(sql.replace("?", "%s"), params)
+            connection.commit()
             return [list(row) for row in cursor.fetchall()]
 
         sizes = dict(ask("SELECT id, bytes FROM gatekeeper.kept WHERE owner = ?", ("demo",)))
