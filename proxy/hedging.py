@@ -103,11 +103,13 @@ class _Race(Generic[Result]):
         threading.Thread(target=self._run, args=(attempt, avoid), name="read", daemon=True).start()
 
     def _run(self, attempt: "_Attempt[Result]", avoid: str | None) -> None:
+        done, error = None, None
         try:
-            attempt.done = self._router.run(self._request, attempt.work, avoid=avoid, chosen=attempt.choose)
-        except Exception as error:
-            attempt.error = error
-        with self._changed:
+            done = self._router.run(self._request, attempt.work, avoid=avoid, chosen=attempt.choose)
+        except Exception as failure:
+            error = failure
+        with self._changed:  # together, so that the one that is taken for the winner is not late
+            attempt.done, attempt.error = done, error
             is_late = self._is_over
             self._changed.notify_all()
         if is_late:

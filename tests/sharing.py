@@ -30,7 +30,7 @@ _SHARES = {
     "system, killed": _live("chaos exactly_once_killed orchestrator"),
     "system, disturbed": _live("console_page faults readme slow succession"),
     "system": _live(
-        "audit benchmark borders console gateway learning nginx orm planted schema smuggling"
+        "audit benchmark borders console gateway learning nginx orm planted queue_border schema smuggling"
         " tls transactions turns types"
     ),
     # A process gets another share when two tests are left: behind the rehearsal, which has few, comes this short one.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,6 +97,12 @@ def test_nothing_is_asked_twice_before_it_is_known_how_long_reads_take() -> None
     nodes.answer["a"] = lambda: threading.Event().wait(0.05)
     assert nodes.hedging.delay_s is None
     assert (nodes.ask(), len(nodes.leases)) == ("a", 1)
+
+
+def test_many_reads_at_once_give_back_all_that_they_took_once(nodes: Nodes) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: nodes.ask(), range(400))) <= {"a", "b"}
+    wait_until(nodes.is_quiet)
 
 
 def test_a_read_that_was_never_answered_is_not_asked_twice(nodes: Nodes) -> None:
