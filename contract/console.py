@@ -9,8 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from contract.later import Owner
-from contract.messages import NodesAnswer, NodeStatus
+from contract.messages import NodesAnswer, NodeStatus, Owner
 
 # The page's own files and its figures, from where it came from, and nothing else; inline nothing; framed by nobody.
 HEADERS: Final[Mapping[str, str]] = {

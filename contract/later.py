@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 
 from contract.errors import Problem
-from contract.messages import Column, EndpointRequest, ProxyRequest, Runnable, StatementResult
+from contract.messages import Column, EndpointRequest, Owner, ProxyRequest, Runnable, StatementResult
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "dead"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -26,7 +26,6 @@ DEFERRED: Final[tuple[Runnable, ...]] = ("read", "write")
 MESSAGE: Final = "Request received and processing started"
 
 RequestId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Cursor = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,512}\Z")]
 Priority = Annotated[int, msgspec.Meta(ge=0, le=MAX_PRIORITY, description="higher ones are begun first")]
 Attempts = Annotated[int, msgspec.Meta(ge=1, le=MAX_ATTEMPTS)]

@@ -27,6 +27,8 @@ Query = Annotated[str, msgspec.Meta(min_length=1)]
 SchemaName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}\Z", description="the default schema's name")]
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)]
 Rows = Annotated[int, msgspec.Meta(ge=1)]
+# An API key's name, between the services.
+Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 # Of an answer to a write: a later request that has it sees that write, whichever node it goes to.
 ConsistencyToken = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from contract.messages import ConsistencyToken, Milliseconds, ProxyRequest
+from contract.messages import ConsistencyToken, Milliseconds, Owner, ProxyRequest
 
 State = Literal["committed", "rolled_back"]
 Mode = Literal["read", "write"]
@@ -19,7 +19,6 @@ MOST_OPEN: Final = 100
 _TAG_CHARACTERS: Final = 8
 
 TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -65,7 +65,7 @@ class Endpoint:
         return reply
 
 
-def passed_on(reply: Reply, request_id: str, leave: Callable[[], None]) -> plain.Answer:
+def passed_on(reply: Reply, request_id: str, leave: Callable[[], None] = lambda: None) -> plain.Answer:
     """What another service said, as our answer; `leave` is called when it is closed."""
     headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
     headers[web.REQUEST_ID_HEADER] = request_id

@@ -81,7 +81,7 @@ class Later:
         finally:
             passage.leave()
         passage.log(reply.status, code=reply.headers.get(plain.CODE_HEADER))
-        return passed_on(reply, request_id, _nothing)
+        return passed_on(reply, request_id)
 
     def one(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
         """How one of the caller's requests is. Raises GatekeeperError."""
@@ -107,7 +107,7 @@ class Later:
             method = "DELETE" if what == "cancel" else "GET"
             reply = self._ask(method, f"{path}?{urlencode({**given, 'owner': key.name})}", b"", request_id)
         log.info("queue", request_id=request_id, key=key.name, what=what, queued=id_, status=reply.status)
-        return passed_on(reply, request_id, _nothing)
+        return passed_on(reply, request_id)
 
     def _ask(self, method: str, path: str, body: bytes, request_id: str) -> Reply:
         """Whatever is asked of an orchestrator may be asked again: a request has its id from here.
@@ -170,7 +170,3 @@ def _path(id_: str) -> str:
     if not _ID.fullmatch(id_):
         raise NotFound("there is no such request")
     return f"/new-requests/{id_}"
-
-
-def _nothing() -> None:
-    """There is nothing to give back."""

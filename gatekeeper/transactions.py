@@ -43,7 +43,7 @@ class Transactions:
             message = self._beginning(key, read())
             self._note(request_id, key, "begin")
             reply = self._begun(message, request_id)
-        return passed_on(reply, request_id, _nothing)
+        return passed_on(reply, request_id)
 
     def run(
         self, request_id: str, caller: Caller, id_: str, read: Callable[[], EndpointRequest], key: str | None
@@ -67,7 +67,7 @@ class Transactions:
         finally:
             passage.leave()
         passage.log(reply.status, node=reply.headers.get(web.NODE_HEADER), code=reply.headers.get(plain.CODE_HEADER))
-        return passed_on(reply, request_id, _nothing)
+        return passed_on(reply, request_id)
 
     def end(self, request_id: str, caller: Caller, id_: str, how: str) -> plain.Answer:
         """Commits it or rolls it back (`how`); where its proxy can't be reached, another one knows or decides."""
@@ -78,7 +78,7 @@ class Transactions:
             body = msgspec.json.encode(ProxyEnd(key.name))
             path = f"/transactions/{id_}/{how}"
             reply = self._ask(path, body, request_id, DEFAULT_TIMEOUT_MS, id_, is_keyed=True)
-        return passed_on(reply, request_id, _nothing)
+        return passed_on(reply, request_id)
 
     def _beginning(self, key: Key, asked: Begin) -> ProxyBegin:
         """What a proxy is asked for; its id is still to be made."""
@@ -171,7 +171,3 @@ def _check_id(id_: str) -> None:
     """Raises NotFound for what can't be an id."""
     if not _ID.fullmatch(id_):
         raise NotFound("there is no such transaction")
-
-
-def _nothing() -> None:
-    """There is nothing to give back."""

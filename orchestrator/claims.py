@@ -13,7 +13,7 @@ import msgspec
 from contract.errors import Problem, UpstreamFailed
 from contract.later import State
 from orchestrator.statements import Statements
-from orchestrator.store import NOW, REQUESTS, RESULTS
+from orchestrator.store import NOW, REQUESTS, RESULTS, marks
 
 _REQUEST_ID: Final = "queue"
 _WITHIN_S: Final = 5.0
@@ -59,13 +59,13 @@ class Claims:
         token = secrets.token_hex(16)
         self._ask(
             f"UPDATE {REQUESTS} SET state = 'running', claim = ?, lease_ms = {NOW} + ?, started_ms = {NOW},"
-            f" attempts = attempts + 1 WHERE id IN ({_marks(ids)})"
+            f" attempts = attempts + 1 WHERE id IN ({marks(ids)})"
             f" AND (state = 'queued' OR (state = 'running' AND lease_ms < {NOW})) AND NOT {self._forgotten}",
             (token, self._lease_ms, *ids),
         )
         taken = self._ask(
             f"SELECT id, owner, claim, attempts, max_attempts, IF(LENGTH(body) > {_SHORT_BODY}, NULL, body)"
-            f" FROM {REQUESTS} WHERE id IN ({_marks(ids)}) AND claim = ? AND state = 'running'",
+            f" FROM {REQUESTS} WHERE id IN ({marks(ids)}) AND claim = ? AND state = 'running'",
             (*ids, token),
         )
         return msgspec.convert(taken, list[Claim])
@@ -81,8 +81,8 @@ class Claims:
         """Makes the leases last, as far as they are still ours."""
         ids, tokens = [claim.id for claim in claims], sorted({claim.claim for claim in claims})
         self._ask(
-            f"UPDATE {REQUESTS} SET lease_ms = {NOW} + ? WHERE id IN ({_marks(ids)})"
-            f" AND claim IN ({_marks(tokens)}) AND state = 'running'",
+            f"UPDATE {REQUESTS} SET lease_ms = {NOW} + ? WHERE id IN ({marks(ids)})"
+            f" AND claim IN ({marks(tokens)}) AND state = 'running'",
             (self._lease_ms, *ids, *tokens),
         )
 
@@ -135,7 +135,7 @@ class Claims:
         )
 
     def _due(self, most: int, but: Collection[str] = ()) -> list[list[Any]]:
-        others = f" AND owner NOT IN ({_marks(but)})" if but else ""
+        others = f" AND owner NOT IN ({marks(but)})" if but else ""
         return self._ask(
             f"SELECT id FROM {REQUESTS} WHERE state = 'queued' AND due_ms <= {NOW} AND NOT {self._forgotten}{others}"
             f" ORDER BY turn, due_ms LIMIT {most}",
@@ -147,10 +147,6 @@ class Claims:
 
     def _end(self, sql: str, params: Sequence[Any]) -> None:
         self._statements.ask(sql, params, request_id=_REQUEST_ID, within_s=_END_WITHIN_S)
-
-
-def _marks(values: Collection[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _text(problem: Problem) -> str:

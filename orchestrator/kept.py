@@ -6,7 +6,7 @@ A large result is counted in a table of its own before the request is done, so t
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from orchestrator.store import NOW, REQUESTS, RESULTS
+from orchestrator.store import NOW, REQUESTS, RESULTS, marks
 
 KEPT: Final = "gatekeeper.kept"
 # A result of fewer bytes is counted as a request alone.
@@ -73,8 +73,7 @@ class Kept:
     def _drop(self, ids: Sequence[str]) -> int:
         """A request goes last, so that what is cut off in between is found again."""
         if ids:
-            marks = ", ".join("?" * len(ids))
-            self._ask(f"DELETE FROM {RESULTS} WHERE id IN ({marks})", ids)
-            self._ask(f"DELETE FROM {REQUESTS} WHERE id IN ({marks}) AND ended_ms IS NOT NULL", ids)
-            self._ask(f"DELETE FROM {KEPT} WHERE id IN ({marks})", ids)
+            self._ask(f"DELETE FROM {RESULTS} WHERE id IN ({marks(ids)})", ids)
+            self._ask(f"DELETE FROM {KEPT} WHERE id IN ({marks(ids)})", ids)
+            self._ask(f"DELETE FROM {REQUESTS} WHERE id IN ({marks(ids)}) AND ended_ms IS NOT NULL", ids)
         return len(ids)

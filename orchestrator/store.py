@@ -3,7 +3,7 @@
 The tables are deploy/engines/own_schema.py's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -171,6 +171,11 @@ class Store:
             return ask()
         except GatekeeperError as error:
             raise hidden(error) from None
+
+
+def marks(values: Collection[Any]) -> str:
+    """A placeholder for each value, for IN."""
+    return ", ".join("?" * len(values))
 
 
 def _time(milliseconds: int) -> datetime:

@@ -13,7 +13,7 @@ import pymysql
 from contract.transactions import State
 from proxy.connection import Connection
 from proxy.ledger import BEGIN, DUPLICATE_KEY, LEDGER, MOST_ANSWER_BYTES, Undecided, literal
-from proxy.transaction import Uncommitted
+from proxy.transaction import before_commit
 
 # What stands in the place of a request's hash.
 _ENDED = hashlib.sha256(b"transaction").digest()
@@ -56,10 +56,8 @@ def commit(connection: Connection, ending: Ending) -> None:
 
     Raises pymysql.MySQLError; its errno is in DUPLICATE_KEY where the row says already that it was rolled back.
     """
-    try:
+    with before_commit():
         connection.query(ending.insertion("committed"), 1, 1)
-    except (pymysql.MySQLError, OSError) as error:
-        raise Uncommitted(*error.args, sqlstate=getattr(error, "sqlstate", None)) from None
     connection.query("COMMIT", 1, 1)
 
 

@@ -11,14 +11,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-import structlog
-
 from contract.errors import DeadlineExceeded
 from contract.messages import ProxyRequest
 from proxy import metrics
 from proxy.router import Lease, Router
-
-log = structlog.get_logger()
 
 # What is known of so many reads decides how long is too long; before there are enough, nothing is asked twice.
 _REMEMBERED: Final = 500

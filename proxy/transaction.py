@@ -4,7 +4,8 @@ Until COMMIT is sent nothing can stay: a connection that is lost before has no e
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import pymysql
@@ -20,6 +21,15 @@ _CHANGES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 
 class Uncommitted(pymysql.Error):
     """A transaction failed with this error before its COMMIT was sent."""
+
+
+@contextmanager
+def before_commit() -> Iterator[None]:
+    """For what is done before COMMIT is sent: whatever the driver raises, nothing stays. Raises Uncommitted."""
+    try:
+        yield
+    except (pymysql.MySQLError, OSError) as error:
+        raise Uncommitted(*error.args, sqlstate=getattr(error, "sqlstate", None)) from None
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -66,7 +76,7 @@ def _run(connection: Connection, begin: Callable[[], None], statements: Sequence
     """The results of all statements; COMMIT is still to be sent."""
     results: list[Rows] = []
     room = _Room(bounds)
-    try:
+    with before_commit():
         begin()
         for statement in statements:
             _keep_to_the_deadline(connection, bounds)
@@ -76,8 +86,6 @@ def _run(connection: Connection, begin: Callable[[], None], statements: Sequence
             results.append(rows)
             _require_few(connection, statements, results, bounds.max_affected_rows)
         _keep_to_the_deadline(connection, bounds)
-    except (pymysql.MySQLError, OSError) as error:
-        raise Uncommitted(*error.args, sqlstate=getattr(error, "sqlstate", None)) from None
     return results
 
 

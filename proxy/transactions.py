@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import msgspec
-import pymysql
 import structlog
 
 from contract.errors import BadRequest, Conflict, Forbidden, GatekeeperError, NotFound, Unavailable
@@ -30,7 +29,7 @@ from proxy.ledger import DUPLICATE_KEY, Undecided
 from proxy.placeholders import bind
 from proxy.router import Lease, Router, Way
 from proxy.settings import Settings
-from proxy.transaction import Uncommitted, changed
+from proxy.transaction import before_commit, changed
 
 log = structlog.get_logger()
 
@@ -129,11 +128,12 @@ class Transactions:
             left_ms = max(1, min(request.timeout_ms, int((found.ends_at - time.monotonic()) * 1000)))
 
             def statement(lease: Lease) -> Rows:
-                lease.connection.use(request.database, left_ms)
-                return lease.connection.query(sql, request.max_rows, max_bytes, to_the_end=True, grow=grow)
+                with before_commit():
+                    lease.connection.use(request.database, left_ms)
+                    return lease.connection.query(sql, request.max_rows, max_bytes, to_the_end=True, grow=grow)
 
             node = _held(found).node.name
-            rows = self._worked(found, lambda lease: _before_commit(lambda: statement(lease)))
+            rows = self._worked(found, statement)
             found.changed_rows += changed(sql, rows)
             if request.max_affected_rows is not None and found.changed_rows > request.max_affected_rows:
                 found.over = "it changed too many rows"
@@ -295,11 +295,3 @@ class Transactions:
 def _held(found: Open) -> Lease:
     assert found.lease is not None
     return found.lease
-
-
-def _before_commit(work: Callable[[], Result]) -> Result:
-    """Whatever the driver raises here, nothing stays."""
-    try:
-        return work()
-    except (pymysql.MySQLError, OSError) as error:
-        raise Uncommitted(*error.args, sqlstate=getattr(error, "sqlstate", None)) from None
