@@ -283,10 +283,16 @@ class Transactions:
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK_AGAIN_S):
             for found in list(self._open.values()):
-                with suppress(Conflict):  # it has something to do just now
-                    if self._why_over(found) and self._take(found.id, found.owner):
-                        found.over = self._why_over(found)
-                        self._give_back(found)
+                try:
+                    self._end_if_over(found)
+                except Exception:  # the others' time would have no end
+                    log.exception("transaction_not_ended", transaction=found.id)
+
+    def _end_if_over(self, found: Open) -> None:
+        with suppress(Conflict):  # it has something to do just now
+            if self._why_over(found) and self._take(found.id, found.owner):
+                found.over = self._why_over(found)
+                self._give_back(found)
 
     def _why_over(self, found: Open) -> str | None:
         return found.late() or ("the proxy ended" if self._closing else None)
