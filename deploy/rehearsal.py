@@ -39,9 +39,7 @@ class Script(msgspec.Struct, frozen=True):
 
 def run(script: Script, say: Say) -> int:
     """Makes the image if need be, then rehearses in namespaces of its own; the exit status. Raises ProviderError."""
-    image.ensure(clusters.fleet_recipe(), clusters.FLEET_CACHE, say)
-    for service in get_args(release.Service):
-        release.wheels(release.build(ROOT, service), _TARGET, clusters.VAR / "cache")
+    fetch(say)
     command = sandbox.inside([sys.executable, "-m", "deploy.tasks.rehearse", msgspec.json.encode(script).decode()])
     try:
         return subprocess.run(command, check=False, cwd=ROOT, timeout=_TIMEOUT_S).returncode
@@ -49,6 +47,13 @@ def run(script: Script, say: Say) -> int:
         raise ProviderError(f"the rehearsal did not end within {_TIMEOUT_S} s; it was stopped whole") from None
     finally:
         shutil.rmtree(clusters.directory(NAME), ignore_errors=True)
+
+
+def fetch(say: Say) -> None:
+    """What a deployment to the fleet takes and can't be had in namespaces: image and wheels. Raises ProviderError."""
+    image.ensure(clusters.fleet_recipe(), clusters.FLEET_CACHE, say)
+    for service in get_args(release.Service):
+        release.wheels(release.build(ROOT, service), _TARGET, clusters.VAR / "cache")
 
 
 def rehearse(script: Script) -> None:

@@ -81,12 +81,12 @@ def _broken(scene: Scene, fault: Fault) -> tuple[Verdict, float]:
         began = time.monotonic()
         fault.happens(scene, fault.node)
         if fault.is_missed:
-            _wait(lambda: not all(_seen(scene, client)), _MISSED_TIMEOUT_S, f"{fault.node} being missed")
+            _wait(lambda: not all(seen(scene, client)), _MISSED_TIMEOUT_S, f"{fault.node} being missed")
         else:
             requests.answer(_DEAD)
         if fault.mends:
             fault.mends(scene, fault.node)
-        _wait(lambda: bool(seen := _seen(scene, client)) and all(seen), _BACK_TIMEOUT_S, f"{fault.node} being back")
+        _wait(lambda: bool(nodes := seen(scene, client)) and all(nodes), _BACK_TIMEOUT_S, f"{fault.node} being back")
         back_s = time.monotonic() - began
         requests.answer(_AFTER)
     return judged(requests.sent, _kept(scene), may_be_unknown=fault.loses_sql), back_s
@@ -95,14 +95,14 @@ def _broken(scene: Scene, fault: Fault) -> tuple[Verdict, float]:
 def _kept(scene: Scene) -> list[int]:
     """The rows that are there, which every node must see alike."""
     engine, query = scene.deployment.engine, _IN_STEP[scene.site.cluster.engine] + load.READ_BACK
-    seen = on_each(scene.site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
-    first, *others = seen
-    if differing := [name for name in others if seen[name] != seen[first]]:
+    rows = on_each(scene.site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
+    first, *others = rows
+    if differing := [name for name in others if rows[name] != rows[first]]:
         raise CheckFailed(f"{', '.join(differing)} and {first} see different rows")
-    return seen[first]
+    return rows[first]
 
 
-def _seen(scene: Scene, client: Client) -> list[bool]:
+def seen(scene: Scene, client: Client) -> list[bool]:
     """Of each node that each proxy knows, whether it is up and misses no other; none while a proxy does not tell."""
     try:
         proxies = client.nodes()

@@ -29,13 +29,14 @@ def rehearse(_context: Context, engine: str = "ndb", tarball: str | None = None,
     """Deploy to machines on this one, in namespaces of their own, check them, and take them down. Needs root."""
     members: dict[str, Any] = {"provider": "fleet", "engine": engine}
     if engine == "ndb":
-        members["ndb"] = _archive(tarball)
+        members["ndb"] = archive(tarball)
     descriptions.checked(members)
     if status := rehearsal.run(rehearsal.Script(members, faults=faults), printing()):
         raise Exit("the rehearsal failed", code=status)
 
 
-def _archive(path: str | None) -> dict[str, str]:
+def archive(path: str | None) -> dict[str, str]:
+    """MySQL NDB Cluster's archive, as a description has it. Raises Exit when none is named."""
     found = path or os.environ.get("GATEKEEPER_NDB_TARBALL")
     if not found:
         raise Exit("say where MySQL NDB Cluster's archive is: --tarball PATH", code=USAGE)

@@ -1,11 +1,13 @@
 """What clients asked for and were told, held against what the cluster has in the end. Pure.
 
-In the manner of Jepsen's histories, with four kinds of writes whose every loss, doubling and late arrival shows:
+In the manner of Jepsen's histories, with five kinds of writes whose every loss, doubling and late arrival shows:
 
     keyed      an insert with an Idempotency-Key, sent until its outcome is known: there once, or not at all
     plain      an insert without one, sent once: what its error says of its outcome must be true
     transfer   three statements as one transaction, with a key: sums stay, and each account is what its journal says
     register   updates of one row with keys, one after the other: the last one stays, so no earlier one arrives late
+    later      an insert that is sent with a key until the queue has accepted it: there once, when all has run
+    read       of a row that is there, sent until it is answered
 """
 
 from collections import Counter
@@ -14,15 +16,18 @@ from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal["keyed", "plain", "transfer", "register"]
-# open: its sender gave up before it knew, which no keyed write may end with.
+Kind = Literal["keyed", "plain", "transfer", "register", "later", "read"]
+# open: its sender gave up before it knew, which no keyed write and no read may end with.
 Outcome = Literal["done", "not_done", "unknown", "open"]
 
 FIRST_BALANCE: Final = 1_000
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A write, by its client and its number there. `moved`: source, target and amount of a transfer."""
+    """What a client asked for, by its number there. `moved`: source, target and amount of a transfer.
+
+    `began_s`, `ended_s`: seconds of a clock that all share.
+    """
 
     kind: Kind
     client: int
@@ -31,6 +36,8 @@ class Operation(msgspec.Struct, frozen=True):
     attempts: int
     detail: str = ""
     moved: tuple[int, int, int] | None = None
+    began_s: float = 0.0
+    ended_s: float = 0.0
 
     @property
     def name(self) -> tuple[int, int]:
@@ -52,7 +59,7 @@ def violations(history: Iterable[Operation], found: Found) -> list[str]:
     operations = list(history)
     return [
         *_open(operations),
-        *_inserts([each for each in operations if each.kind in {"keyed", "plain"}], found.inserts),
+        *_inserts([each for each in operations if each.kind in {"keyed", "plain", "later"}], found.inserts),
         *_transfers([each for each in operations if each.kind == "transfer"], found),
         *_registers([each for each in operations if each.kind == "register"], found.registers),
     ]

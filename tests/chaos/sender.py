@@ -8,6 +8,7 @@ import msgspec
 import requests
 
 from tests.chaos.history import Outcome
+from tests.chaos.target import Target
 
 _TIMEOUT_S = 30
 _PAUSE_S = (0.05, 1.0)
@@ -25,33 +26,47 @@ class Told(msgspec.Struct, frozen=True):
 class Sender:
     """A client with a connection of its own."""
 
-    def __init__(self, url: str, key: str, dice: random.Random) -> None:
-        self._url = f"{url}/endpoint"
+    def __init__(self, target: Target, dice: random.Random) -> None:
+        self._url = target.url
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {key}"
+        self._session.verify = target.verify
+        self._session.headers["Authorization"] = f"Bearer {target.key}"
         self._dice = dice
 
     def send(self, body: dict[str, Any]) -> Told:
         """Once, without a key."""
-        return self._once(body, {})
+        return self._once("/endpoint", body, {})
 
     def settle(self, body: dict[str, Any], key: str, deadline: float) -> Told:
         """With a key, again until the outcome is known, or `open` at the deadline (of time.monotonic)."""
+        return self._until({"done", "not_done"}, "/endpoint", body, {"Idempotency-Key": key}, deadline)
+
+    def read(self, body: dict[str, Any], deadline: float) -> Told:
+        """Again until it is answered, or `open` at the deadline."""
+        return self._until({"done"}, "/endpoint", body, {}, deadline)
+
+    def later(self, body: dict[str, Any], key: str, deadline: float) -> Told:
+        """With a key, again until the queue has accepted it (`done`), or `open` at the deadline."""
+        return self._until({"done", "not_done"}, "/new-requests", body, {"Idempotency-Key": key}, deadline)
+
+    def _until(
+        self, enough: set[Outcome], path: str, body: dict[str, Any], headers: dict[str, str], deadline: float
+    ) -> Told:
         attempts, told = 0, Told("open", 0)
         while time.monotonic() < deadline:
             attempts += 1
-            told = self._once(body, {"Idempotency-Key": key})
-            if told.outcome in {"done", "not_done"}:
+            told = self._once(path, body, headers)
+            if told.outcome in enough:
                 return msgspec.structs.replace(told, attempts=attempts)
             time.sleep(min(_PAUSE_S[1], _PAUSE_S[0] * 2**attempts) * self._dice.uniform(0.5, 1))
         return Told("open", attempts, told.detail)
 
-    def _once(self, body: dict[str, Any], headers: dict[str, str]) -> Told:
+    def _once(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Told:
         try:
-            response = self._session.post(self._url, json=body, headers=headers, timeout=_TIMEOUT_S)
+            response = self._session.post(self._url + path, json=body, headers=headers, timeout=_TIMEOUT_S)
         except requests.RequestException as error:
             return Told("unknown", 1, repr(error)[:200])
-        if response.status_code == 200:
+        if response.status_code in {200, 202}:
             return Told("done", 1, replayed=response.headers.get("Idempotency-Replayed") == "true")
         return _problem(response, keyed=bool(headers))
 

@@ -1,4 +1,4 @@
-"""What is done to a local system, one fault at a time, each undone after a moment."""
+"""A system of this machine, and what is done to it: one fault at a time, each undone after a moment."""
 
 import contextlib
 import os
@@ -7,16 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import requests
 
 from deploy.providers import loopback
+from tests.chaos.target import WHOLE_WITHIN_S, Fault
 from tests.live.system_fixtures import LiveSystem
-
-_WHOLE_WITHIN_S = 120.0
-
-Fault = Callable[[LiveSystem, random.Random], contextlib.AbstractContextManager[str]]
-"""Does it, gives what it was done to, and undoes it."""
 
 
 @contextmanager
@@ -67,7 +64,7 @@ def _kill_tunnels(system: LiveSystem, _dice: random.Random) -> Iterator[str]:
     yield f"{len(killed)} of ssh"
 
 
-FAULTS: Mapping[str, Fault] = {
+_FAULTS: Mapping[str, Callable[[LiveSystem, random.Random], contextlib.AbstractContextManager[str]]] = {
     "kill -9 of a node": _kill_node,
     "pause of a node": _pause_node,
     "kill -9 of a service": _kill_service,
@@ -77,25 +74,45 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def is_whole(system: LiveSystem) -> bool:
+class LocalTarget:
+    """A `Target`: a local system, which has Galera."""
+
+    verify = True
+    storage = "InnoDB"
+
+    def __init__(self, system: LiveSystem) -> None:
+        self._system = system
+        self.url, self.key = system.url, system.key
+        self.faults: Mapping[str, Fault] = {name: partial(fault, system) for name, fault in _FAULTS.items()}
+
+    def sql(self, *statements: str) -> list[tuple[int, ...]]:
+        """The last one's rows."""
+        with self._system.admin() as connection, connection.cursor() as cursor:
+            cursor.execute("SET SESSION wsrep_sync_wait = 15")
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+            return list(cursor.fetchall())
+
+    def mend(self) -> None:
+        """Waits until the system is whole; a node that did not outlive a pause is started. Raises TimeoutError."""
+        deadline = time.monotonic() + WHOLE_WITHIN_S
+        while not _is_whole(self._system):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the system was not whole again within {WHOLE_WITHIN_S} s")
+            for row in loopback.status(self._system.files.directory):
+                if not row.pid:
+                    self._system.start_node(row.name)
+            time.sleep(0.1)
+
+
+def _is_whole(system: LiveSystem) -> bool:
     """Whether every proxy uses every node."""
     with contextlib.suppress(requests.RequestException, ValueError, KeyError):
         proxies = system.send("GET", "/nodes").json()["proxies"]
         states = [node["state"] for proxy in proxies for node in proxy["nodes"]]
         return len(proxies) == len(system.services.proxies) and set(states) == {"up"}
     return False
-
-
-def mend(system: LiveSystem) -> None:
-    """Waits until the system is whole; a node that did not outlive a pause is started. Raises TimeoutError."""
-    deadline = time.monotonic() + _WHOLE_WITHIN_S
-    while not is_whole(system):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the system was not whole again within {_WHOLE_WITHIN_S} s")
-        for row in loopback.status(system.files.directory):
-            if not row.pid:
-                system.start_node(row.name)
-        time.sleep(0.1)
 
 
 @contextmanager
