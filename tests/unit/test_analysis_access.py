@@ -311,6 +311,8 @@ def _tables(names: str) -> set[tuple[str, str]]:
         ("SELECT info FROM information_schema.processlist", "s"),
         ("SELECT info FROM Information_Schema.`PROCESSLIST` AS t", None),
         ("SELECT info FROM processlist", "INFORMATION_SCHEMA"),
+        ("SELECT info FROM PROCESSLIST", None),
+        ("DESCRIBE column_statistics", None),
         ("SELECT a FROM t WHERE a IN (SELECT info FROM performance_schema.processlist)", "s"),
         ("INSERT INTO t (a) SELECT info FROM information_schema.processlist", "s"),
         ("WITH processlist AS (SELECT 1) SELECT info FROM information_schema.processlist, processlist", "s"),
