@@ -49,8 +49,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `digest` names the statement without its literals; `reads`, `writes` and `defines` are its tables, as
     schema.table. `code` and `rule` are those of the refusal; of what is only reported, `rule` and `detail` say what the
-    policy has against it. `queued`: the id of the request for later that is looked at or cancelled;
-    `transaction`: that of the transaction of several requests that is ended.
+    policy has against it. `queued`: the id of the request for later that is asked for, looked at or cancelled;
+    `transaction`: that of the transaction of several requests that is ended, or that a statement is run in.
     """
 
     request_id: str

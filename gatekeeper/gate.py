@@ -59,6 +59,8 @@ class Passage:
         self.verdict: Passed = "refused"
         self.reported: Refusal | None = None  # what the policy has against a request that passes in report-only mode
         self.implementation: str | None = None
+        self.transaction: str | None = None  # the id of the one that the statement is run in
+        self.queued: str | None = None  # the id under which it is kept for later
         self.accept = JSON
         self.leave: Callable[[], None] = lambda: None  # gives the place among the key's requests back
         self._started = time.perf_counter()
@@ -117,6 +119,8 @@ class Passage:
             code=refusal.code if refusal else None,
             rule=refusal.rule if refusal else reported.rule if reported else None,
             detail=reported.detail[:_MOST_DETAIL] if reported and not refusal else None,
+            queued=self.queued,
+            transaction=self.transaction,
         )
 
 

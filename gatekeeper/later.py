@@ -21,7 +21,7 @@ from contract.watched import Watched
 from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
-from gatekeeper.gate import Asking, Gate, check_idempotency_key
+from gatekeeper.gate import Asking, Gate, Passage, check_idempotency_key
 from gatekeeper.judge import Judge
 
 log = structlog.get_logger()
@@ -66,12 +66,14 @@ class Later:
 
     def accept(self, request_id: str, caller: Caller, read: Callable[[], NewRequest], key: str | None) -> plain.Answer:
         """Has a statement put into the queue, which `key` (Idempotency-Key) names. Raises GatekeeperError."""
-        passage, reading = self._gate.passage(request_id), _Reading(read, key)
+        passage = self._gate.passage(request_id)
+        reading = _Reading(passage, read, key)
         try:
             asking = Asking(request_id, caller, lambda: plain.JSON, reading, read_only=False, deferred=True)
             forwarded = self._gate.admit(passage, asking)
             assert passage.key is not None
-            message = queued(passage.key.name, forwarded, reading.message, key)
+            assert passage.queued is not None
+            message = queued(passage.queued, passage.key.name, forwarded, reading.message)
             reply = self._ask("POST", "/new-requests", msgspec.json.encode(message), request_id)
         except GatekeeperError as error:
             passage.log(error.status, code=error.code, rule=error.rule)
@@ -137,9 +139,10 @@ class Later:
 
 
 class _Reading:
-    """Reads the message, and keeps it: the gate forwards less than all of it."""
+    """Reads the message, and keeps it: the gate forwards less than all of it. Names it, for the audit log's line."""
 
-    def __init__(self, read: Callable[[], NewRequest], key: str | None) -> None:
+    def __init__(self, passage: Passage, read: Callable[[], NewRequest], key: str | None) -> None:
+        self._passage = passage
         self._read = read
         self._key = key
         self.message: NewRequest
@@ -147,13 +150,19 @@ class _Reading:
     def __call__(self) -> NewRequest:
         if self._key is not None:
             check_idempotency_key(self._key)
+        assert self._passage.key is not None
+        self._passage.queued = id_of(self._passage.key.name, self._key)
         self.message = self._read()
         return self.message
 
 
-def queued(owner: str, judged: ProxyRequest, asked: NewRequest, key: str | None) -> QueueRequest:
-    """The request for the queue. The same owner and key make the same id; without a key there is a new one."""
-    id_ = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32] if key else secrets.token_hex(16)
+def id_of(owner: str, key: str | None) -> str:
+    """The id of a request: the same owner and key make the same one; without a key there is a new one."""
+    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32] if key else secrets.token_hex(16)
+
+
+def queued(id_: str, owner: str, judged: ProxyRequest, asked: NewRequest) -> QueueRequest:
+    """The request for the queue."""
     return QueueRequest(
         id=id_,
         owner=owner,

@@ -53,6 +53,7 @@ class Transactions:
 
         def one() -> EndpointRequest:
             _check_id(id_)
+            passage.transaction = id_
             return _one_statement(read(), key)
 
         try:

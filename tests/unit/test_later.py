@@ -111,8 +111,10 @@ def test_a_request_is_judged_as_any_other_and_queued_with_its_owner(client: Clie
 
 def test_it_is_in_the_audit_log_before_it_is_queued(client: Client) -> None:
     client.post({"query": "UPDATE t SET a = 2 WHERE id = 1"})
+    queued = client.orchestrator.queued
     line = json.loads(client.audit.read_text().splitlines()[-1])
     assert (line["key"], line["verdict"], line["effect"], line["writes"]) == ("ann", "allowed", "write", ["shop.t"])
+    assert line["queued"] == queued.id
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,21 @@ def test_its_beginning_and_its_end_are_in_the_audit_log(settings: Settings, prox
     ]
 
 
+def test_what_is_run_in_it_says_in_the_audit_log_in_which(settings: Settings, proxies: Proxies, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(settings, audit=str(tmp_path / "audit.log"))
+    sender = Sender(create_app(settings, proxies).test_client(), keys.add(Path(settings.keys), "web", "app"))
+    id_ = new_id(URLS[0])
+    asked = (id_, "INSERT INTO t (a) VALUES (1)"), (id_, "SELECT a FROM other.t"), ("x", "SELECT a FROM t")
+    for path, query in asked:
+        sender.post(f"/transactions/{path}", query=query)
+    lines = [msgspec.json.decode(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()[1:]]
+    assert [(line["verdict"], line.get("transaction")) for line in lines] == [
+        ("allowed", id_),
+        ("refused", id_),
+        ("refused", None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "members", "refusal"),
     [
