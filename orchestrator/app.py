@@ -32,7 +32,7 @@ from orchestrator.cursors import Cursors
 from orchestrator.kept import Kept
 from orchestrator.load import Load
 from orchestrator.settings import Settings, secret_of
-from orchestrator.statements import Proxies, Statements
+from orchestrator.statements import Done, Proxies, Statements
 from orchestrator.store import Store
 from orchestrator.workers import Workers
 
@@ -75,8 +75,8 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
 
 
 def _kept(statements: Statements, config: Settings) -> Kept:
-    def ask(sql: str, params: Sequence[Any]) -> list[list[Any]]:
-        return statements.ask(sql, params, request_id=_KEPT, within_s=_KEPT_WITHIN_S).rows
+    def ask(sql: str, params: Sequence[Any]) -> Done:
+        return statements.ask(sql, params, request_id=_KEPT, within_s=_KEPT_WITHIN_S)
 
     return Kept(ask, config.max_kept_bytes_per_owner, config.most_kept_per_owner)
 

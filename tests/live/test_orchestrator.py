@@ -22,6 +22,7 @@ from deploy.ports import Ports
 from deploy.services import ADDRESS
 from gatekeeper import keys
 from orchestrator.kept import Kept
+from orchestrator.statements import Done
 from tests.live.proxy_fixtures import wait_until
 from tests.live.system_fixtures import LiveSystem
 
@@ -363,24 +364,24 @@ def test_of_too_much_that_is_kept_of_an_owner_the_oldest_goes(system: LiveSystem
         assert queue.ended(id_)["state"] == "done"
     with system.admin() as connection, connection.cursor() as cursor:
 
-        def ask(sql: str, params: Sequence[Any]) -> list[list[Any]]:
-            cursor.execute(sql.replace("?", "%s"), params)
+        def ask(sql: str, params: Sequence[Any]) -> Done:
+            affected = cursor.execute(sql.replace("?", "%s"), params)
             connection.commit()
-            return [list(row) for row in cursor.fetchall()]
+            return Done([list(row) for row in cursor.fetchall()], affected)
 
-        sizes = dict(ask("SELECT id, bytes FROM gatekeeper.kept WHERE owner = ?", ("demo",)))
+        sizes = dict(ask("SELECT id, bytes FROM gatekeeper.kept WHERE owner = ?", ("demo",)).rows)
         assert set(ids) <= sizes.keys()
         assert small not in sizes
-        by_age = [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ())]
+        by_age = [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ()).rows]
         shrinking = Kept(ask, sum(sizes.values()) - 1, 1_000_000)
         assert (shrinking.shrink(), shrinking.shrink()) == (1, 0)
         gone, left = by_age[0], by_age[1:]
-        assert [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ())] == left
+        assert [id_ for (id_,) in ask("SELECT id FROM gatekeeper.kept ORDER BY ended_ms", ()).rows] == left
         assert system.send("GET", f"/new-requests/{gone}").status_code == 404
         assert queue.state(left[-1]) == "done"
         ended = ask(
             "SELECT id FROM gatekeeper.requests WHERE ended_ms IS NOT NULL AND owner = 'demo' ORDER BY accepted_ms", ()
-        )
+        ).rows
         assert Kept(ask, 1 << 40, len(ended) - 2).shrink() == 2
         assert system.send("GET", f"/new-requests/{ended[0][0]}").status_code == 404
         assert queue.state(small) == "done"
