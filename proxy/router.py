@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pymysql
@@ -50,6 +50,8 @@ _MOST_KEYED_ATTEMPTS = 200
 _MOST_LOSSES = 1
 _REGROUP_S = 4.0
 _MOST_ANSWERED = 4096
+# A statement may do so by its values alone, nested or long ones: with more than so many bytes it is another statement.
+_SMALL_VALUES_BYTES = 1000
 _PAUSE_S = (0.005, 0.5)
 # How long a request waits for a node that has failed just now and is being looked at.
 _PATIENCE_S = 3.0
@@ -226,7 +228,7 @@ class Router:
             raise
 
     def has_answered(self, request: ProxyRequest) -> bool:
-        """Whether the same read, with whatever values, was answered before: it makes no server crash."""
+        """Whether the same read, with small values or these, was answered before: it makes no server crash."""
         return _known_as(request) in self._answered
 
     def _remember(self, request: ProxyRequest, known: int) -> None:
@@ -272,7 +274,13 @@ class Router:
 
 
 def _known_as(request: ProxyRequest) -> int:
-    return hash(tuple(statement.query for statement in request.all_statements()))
+    return hash(tuple((statement.query, _large_of(statement.params)) for statement in request.all_statements()))
+
+
+def _large_of(params: list[Any] | dict[str, Any] | None) -> bytes:
+    """The values where they are large; nothing else tells two requests with the same text apart."""
+    values = msgspec.json.encode(params) if params else b""
+    return values if len(values) > _SMALL_VALUES_BYTES else b""
 
 
 def _way_of(request: ProxyRequest) -> Way:
