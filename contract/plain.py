@@ -28,6 +28,8 @@ JSON: Final = "application/json"
 CODE_HEADER: Final = "X-Gatekeeper-Code"  # of a problem; between the services only
 
 MOST_HEAD_BYTES: Final = 8_190
+# Of a body that is put behind its head, so that both are sent at once.
+_MOST_JOINED_BYTES: Final = 65_536
 _HEAD = re.compile(rb"POST /endpoint HTTP/1\.1\r\n((?:[A-Za-z-]+: [\x21-\x7e][\x20-\x7e]*\r\n)+)\r\n")
 _LENGTH = re.compile(r"[1-9][0-9]{0,6}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -153,7 +155,12 @@ def encoded(answer: Answer, *, last: bool) -> Iterator[bytes]:
         lines.append("Connection: close")
     if isinstance(answer.body, bytes):
         lines.append(f"Content-Length: {len(answer.body)}\r\n\r\n")
-        yield "\r\n".join(lines).encode("latin-1") + answer.body
+        head = "\r\n".join(lines).encode("latin-1")
+        if len(answer.body) > _MOST_JOINED_BYTES:  # which would be there twice
+            yield head
+            yield answer.body
+        else:
+            yield head + answer.body
         return
     lines.append("Transfer-Encoding: chunked\r\n\r\n")
     yield "\r\n".join(lines).encode("latin-1")

@@ -1,6 +1,5 @@
 """Turns a request into an answer: collected, or streamed while it is read."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ _MOST_CALLED_BYTES = 4 << 20
 
 
 class Memory:
-    """What all answers that are being collected may take together, in bytes as the server sends them."""
+    """What all answers that are being collected or sent may take together: bytes, as they come and as they go."""
 
     def __init__(self, total_bytes: int) -> None:
         self._free = total_bytes
@@ -46,6 +45,11 @@ class Memory:
             if size > self._free:
                 detail = "too much is being answered at once; a stream needs less"
                 raise Unavailable(detail, rule="answer_memory", outcome=outcome)
+            self._free -= size
+
+    def owe(self, size: int) -> None:
+        """Takes some whether or not it is there; others wait for it then."""
+        with self._lock:
             self._free -= size
 
     def give_back(self, size: int) -> None:
@@ -69,6 +73,20 @@ class Share:
             self._memory.take(self._used - self._taken, outcome)
             self._taken = self._used
 
+    def hold(self, size: int, *, read: bool) -> None:
+        """Counts a body of so many bytes, until it was sent, in the place of what it was made of.
+
+        Raises Unavailable for a read; what has changed something is answered all the same.
+        """
+        more = (size if size > _STEP_BYTES else 0) - self._taken
+        if more > 0 and read:
+            self._memory.take(more, "rolled_back")
+        elif more > 0:
+            self._memory.owe(more)
+        elif more < 0:
+            self._memory.give_back(-more)
+        self._taken += more
+
     def give_back(self) -> None:
         """Gives all of it back, and begins to count anew."""
         if self._taken:
@@ -77,9 +95,13 @@ class Share:
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A request's answer. `replayed`: it is the one that the first request with the key got."""
+    """A request's answer, and the memory that it holds until it was sent.
+
+    `replayed`: it is the one that the first request with the key got.
+    """
 
     answer: Answer
+    share: Share
     replayed: bool = False
 
 
@@ -93,7 +115,10 @@ def collected(
     claim: Claim | None = None,
     hedging: Hedging | None = None,
 ) -> Found:
-    """Runs the request and gives its whole answer; a read by `hedging`, where that is given. Raises GatekeeperError."""
+    """Runs the request and gives its whole answer; a read by `hedging`, where that is given. Raises GatekeeperError.
+
+    The caller gives the answer's share back.
+    """
     started = time.perf_counter()
 
     def begin() -> _Running:
@@ -103,8 +128,12 @@ def collected(
         if hedging and request.effect == "read":
             found, lease = hedging.run(request, begin)
         else:
-            with contextlib.closing(begin()) as running:
+            running = begin()
+            try:
                 found, lease = router.run(request, running.work)
+            except BaseException:
+                running.close()
+                raise
         lease.release()
     elapsed_ms = _milliseconds_since(started)
     answer = found.answer
@@ -138,8 +167,11 @@ class _Running:
         if self._claim:
             return self._once(lease, self._claim, statements)
         if self._request.statements is not None or self._is_bounded_write():
-            return Found(self._answer(lease, transact(connection, statements, self._bounds(lease))))
-        return Found(self._answer(lease, [self._alone(connection, statements[0])]))
+            return self._found(self._answer(lease, transact(connection, statements, self._bounds(lease))))
+        return self._found(self._answer(lease, [self._alone(connection, statements[0])]))
+
+    def _found(self, answer: Answer, *, replayed: bool = False) -> Found:
+        return Found(answer, self._share, replayed)
 
     def _once(self, lease: Lease, claim: Claim, statements: Sequence[str]) -> Found:
         answers: list[Answer] = []
@@ -151,8 +183,8 @@ class _Running:
         try:
             transact_once(lease.connection, claim, statements, self._bounds(lease), keeping)
         except Known as known:
-            return Found(known.answer, replayed=True)
-        return Found(answers[0])
+            return self._found(known.answer, replayed=True)
+        return self._found(answers[0])
 
     def _is_bounded_write(self) -> bool:
         return self._request.effect == "write" and self._request.max_affected_rows is not None

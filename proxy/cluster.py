@@ -123,8 +123,13 @@ class Cluster:
         return [prober.node for prober in self._probers.values()]
 
     def fit(self, but: Collection[str] = ()) -> Sequence[Node]:
-        """The nodes that are up, without those named; the ones that have failed a request of late are suspect."""
-        return [node for node in self.nodes if node.health.state == "up" and node.name not in but]
+        """The nodes that are up, without those named; the ones that have failed a request of late are suspect.
+
+        One with an open breaker is left out while there is another.
+        """
+        up = [node for node in self.nodes if node.health.state == "up" and node.name not in but]
+        now = time.monotonic()
+        return [node for node in up if not node.breaker.is_open(now)] or up
 
     def hopeful(self) -> bool:
         """Whether some node may be up again in a moment: it is suspect, not down."""

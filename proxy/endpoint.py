@@ -1,6 +1,6 @@
 """What `/endpoint` does with a request, whoever read it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from contract.implementations import canonical
 from contract.messages import ProxyRequest, Runnable, decode
 from contract.roles import Role
 from proxy import metrics, results
-from proxy.answering import Memory, Streamed, collected
+from proxy.answering import Found, Memory, Streamed, collected
 from proxy.hedging import Hedging
 from proxy.ledger import claim_of
 from proxy.router import Router
@@ -73,11 +73,23 @@ class Endpoint:
             self._router, message, request_id, self._max_bytes, self._memory, claim=claim, hedging=self._hedging
         )
         answer = found.answer
-        body = msgspec.json.encode(answer) if media_type == plain.JSON else results.rendered(answer, media_type)
+        try:
+            body = _body(found, media_type, read=message.effect == "read")
+        except BaseException:
+            found.share.give_back()
+            raise
         headers = _headers(media_type, answer.node, request_id)
         if found.replayed:
             headers[web.REPLAYED_HEADER] = "true"
-        return plain.Answer(200, headers, body)
+        return plain.Answer(200, headers, body, close=found.share.give_back)
+
+
+def _body(found: Found, media_type: str, *, read: bool) -> bytes | Iterator[bytes]:
+    if media_type != plain.JSON:
+        return results.rendered(found.answer, media_type)
+    body = msgspec.json.encode(found.answer)
+    found.share.hold(len(body), read=read)
+    return body
 
 
 def _headers(media_type: str, node: str, request_id: str) -> dict[str, str]:

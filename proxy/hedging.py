@@ -27,7 +27,7 @@ Given_co = TypeVar("Given_co", covariant=True)
 
 
 class Running(Protocol[Given_co]):
-    """A request that is being run; `close` gives back what it took, whatever became of it."""
+    """A request that is being run; `close` gives back what it took, if nobody is to have what it gave."""
 
     def work(self, lease: Lease, statements: Sequence[str]) -> Given_co:
         """One attempt."""
@@ -131,9 +131,9 @@ class _Attempt(Generic[Result]):
         return 0 if self.done else 1 if self.error else 2
 
     def result(self) -> tuple[Result, Lease]:
-        """What it gave. Raises what it raised."""
-        self._running.close()
+        """What it gave, with what it took. Raises what it raised."""
         if self.done is None:
+            self._running.close()
             assert self.error is not None
             raise self.error
         return self.done

@@ -10,6 +10,7 @@ import structlog
 
 from contract.inventory import Machine
 from contract.messages import NodeStatus, Runnable
+from proxy.breaker import Breaker
 from proxy.connection import Connection, Login
 from proxy.engines import Engine
 from proxy.health import Health
@@ -55,6 +56,7 @@ class Node:
         self.role = machine.role
         self.health = Health()
         self.counts = Counts()
+        self.breaker = Breaker()
         self.probed = False
         self.suspected: Callable[[], None] = lambda: None
         self._engine = engine
@@ -91,9 +93,16 @@ class Node:
             self._become(self.health.answered(ping_ms, serving=serving, engine_state=state))
         self.probed = True
 
+    def worked(self) -> None:
+        """A request's word that it was answered."""
+        self.counts.requests += 1
+        self.breaker.worked()
+
     def failed(self, reason: str) -> None:
         """A request's word that the connection failed: the node is suspect until the prober, told so, has looked."""
         self.counts.failures += 1
+        if self.breaker.failed(time.monotonic()):
+            log.warning("breaker_opened", node=self.name, reason=reason)
         self._become(self.health.suspected(reason))
         self.suspected()
 
@@ -132,6 +141,8 @@ class Node:
     def status(self) -> NodeStatus:
         """What `/nodes` shows."""
         health = self.health
+        if health.state == "up" and self.breaker.is_open(time.monotonic()):
+            health = health.suspected("the breaker is open: it answers pings, and requests failed one after the other")
         return NodeStatus(
             name=self.name,
             role=self.role,
@@ -175,6 +186,8 @@ class Node:
 
     def _become(self, health: Health) -> None:
         before, self.health = self.health, health
+        if (before.state, health.state) == ("down", "up"):
+            self.breaker.reset()
         if (before.state, before.engine_state) != (health.state, health.engine_state):
             log.warning(
                 "node_changed",

@@ -258,7 +258,7 @@ class Router:
         lease = _acquire(node, way, course.deadline)
         lease.attempt = course.attempt
         result = self.work_on(lease, work)
-        node.counts.requests += 1
+        node.worked()
         return result, lease
 
     def _after(self, failure: Exception, lease: Lease) -> None:

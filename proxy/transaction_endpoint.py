@@ -83,8 +83,11 @@ def _ran(transactions: Transactions, id_: str, message: ProxyStatement, memory: 
             truncated=rows.truncated,
         )
         response = web.json_response(answer)
-    finally:
+        share.hold(response.content_length or 0, read=asked.effect == "read")
+    except BaseException:
         share.give_back()
+        raise
+    response.call_on_close(share.give_back)
     _record(found, answer, asked.effect)
     return _on(node, response)
 

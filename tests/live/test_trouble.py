@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import NoReturn
 
 import msgspec
 import pytest
 
 from contract.inventory import InventoryError, Machine, render
 from contract.settings import SettingsError
+from proxy import breaker
 from tests.live.cluster_fixtures import LiveCluster
 from tests.live.proxy_fixtures import ALL, LocalProxy, proxy_before, wait_until
 from tests.live.test_routing import relayed
@@ -55,6 +57,35 @@ def test_each_backend_carries_statements_and_is_rebuilt_when_it_is_cut(
         wait_until(lambda: proxy.node("data1").tunnel_restarts == 1)
         proxy.wait_for("up", "data1")
         assert proxy.ask("SELECT 1")["rows"] == [[1]]
+
+
+def test_a_node_that_answers_pings_and_loses_requests_is_left_out_until_it_works(
+    proxy: LocalProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = next(node for node in proxy.app.extensions["cluster"].nodes if node.name == "data1")
+    node.close_idle()
+    monkeypatch.setattr(breaker, "_FIRST_S", 5.0)
+
+    def lost(_timeout_s: float) -> NoReturn:
+        raise OSError("lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.pools["read"], "_connect", lost)
+        for failures in range(node.counts.failures, node.counts.failures + 5):
+            proxy.wait_for("up", "data1")
+            while node.counts.failures == failures:  # each is answered by another node
+                reads(proxy, 1)
+        wait_until(lambda: "breaker" in proxy.node("data1").detail)
+        failures = node.counts.failures
+        assert "data1" not in reads(proxy, 30)
+        assert node.counts.failures == failures
+    wait_until(lambda: "data1" in reads(proxy, 5))
+    proxy.wait_for("up", "data1")
+
+
+def reads(proxy: LocalProxy, number: int) -> list[str]:
+    """The nodes that answered so many reads."""
+    return [proxy.ask("SELECT 1", implementation="random")["node"] for _ in range(number)]
 
 
 def test_a_wrong_password_leaves_no_node_and_is_said_without_the_password(cluster: LiveCluster, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from proxy.router import Router
 MIB = 1 << 20
 
 
+REQUEST = ProxyRequest(query="SELECT 1", implementation="direct_hit", effect="read")
+
+
 class FakeConnection:
     """Answers every statement with one row of 3 MiB."""
 
@@ -43,7 +46,9 @@ class FakeRouter:
 
 def answer(memory: Memory, *, failures: int = 0, effect: Runnable = "read") -> Any:
     request = ProxyRequest(query="SELECT 1", implementation="direct_hit", effect=effect)
-    return collected(cast("Router", FakeRouter(failures)), request, "r1", 16 * MIB, memory).answer
+    found = collected(cast("Router", FakeRouter(failures)), request, "r1", 16 * MIB, memory)
+    found.share.give_back()
+    return found.answer
 
 
 def test_an_answers_share_begins_anew_with_each_attempt() -> None:
@@ -66,6 +71,40 @@ def test_an_answer_that_finds_no_memory_is_refused_and_says_what_became_of_it(
     with pytest.raises(Unavailable) as refused:
         answer(Memory(2 * MIB), effect=effect)
     assert (refused.value.rule, refused.value.outcome) == ("answer_memory", outcome)
+
+
+def test_an_answer_holds_its_memory_until_it_was_sent() -> None:
+    memory = Memory(4 * MIB)
+    found = collected(cast("Router", FakeRouter(0)), REQUEST, "r1", 16 * MIB, memory)
+    with pytest.raises(Unavailable):
+        answer(memory)
+    found.share.give_back()
+    answer(memory)
+
+
+def test_a_body_counts_for_what_it_was_made_of_and_may_be_larger() -> None:
+    memory = Memory(8 * MIB)
+    shares = [Share(memory) for _ in range(3)]
+    shares[0].grow(2 * MIB)
+    shares[0].hold(6 * MIB, read=True)
+    with pytest.raises(Unavailable):
+        shares[1].grow(3 * MIB)
+    shares[2].hold(1000, read=True)
+    shares[0].hold(1 * MIB, read=True)
+    shares[2].grow(7 * MIB)
+
+
+def test_a_body_that_finds_no_memory_is_refused_where_it_was_read_and_owed_where_it_was_written() -> None:
+    memory = Memory(1 * MIB)
+    share = Share(memory)
+    with pytest.raises(Unavailable) as refused:
+        share.hold(2 * MIB, read=True)
+    assert (refused.value.rule, refused.value.outcome) == ("answer_memory", "rolled_back")
+    share.hold(2 * MIB, read=False)
+    with pytest.raises(Unavailable):
+        memory.take(1)
+    share.give_back()
+    memory.take(1 * MIB)
 
 
 def test_a_share_takes_nothing_for_a_small_answer() -> None:

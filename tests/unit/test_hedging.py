@@ -21,12 +21,12 @@ class Running:
         self._nodes = nodes
         self.closed = 0
 
-    def work(self, lease: Any, _statements: Sequence[str]) -> str:
+    def work(self, lease: Any, _statements: Sequence[str]) -> tuple[str, "Running"]:
         name: str = lease.node.name
         self._nodes.answer[name]()
         if lease.connection.is_interrupted.is_set():
             raise ConnectionError
-        return name
+        return name, self
 
     def close(self) -> None:
         self.closed += 1
@@ -72,8 +72,9 @@ class Nodes:
             self.begun.append(Running(self))
             return self.begun[-1]
 
-        name, lease = self.hedging.run(READ, begin)
+        (name, won), lease = self.hedging.run(READ, begin)
         lease.release()
+        won.close()
         return name
 
     def is_quiet(self) -> bool:
