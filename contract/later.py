@@ -11,9 +11,12 @@ import msgspec
 
 from contract.errors import Problem
 from contract.messages import Column, EndpointRequest, Owner, ProxyRequest, Runnable, StatementResult
+from contract.webhooks import Webhook
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "dead"]
 STATES: Final[tuple[State, ...]] = get_args(State)
+WebhookState = Literal["waiting", "due", "sent", "failed"]
+WEBHOOK_STATES: Final[tuple[WebhookState, ...]] = get_args(WebhookState)
 
 MAX_PRIORITY: Final = 9
 MAX_ATTEMPTS: Final = 20
@@ -34,12 +37,13 @@ Attempts = Annotated[int, msgspec.Meta(ge=1, le=MAX_ATTEMPTS)]
 class NewRequest(EndpointRequest, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a client posts to /new-requests: a statement as for /endpoint, and when and how often it may be tried.
 
-    `timeout_ms` is of each attempt. It is not begun before `run_at`.
+    `timeout_ms` is of each attempt. It is not begun before `run_at`. `webhook`: where its end is told.
     """
 
     priority: Priority = 0
     run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     max_attempts: Attempts = DEFAULT_ATTEMPTS
+    webhook: Webhook | None = None
 
 
 class QueueRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -56,6 +60,7 @@ class QueueRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     priority: Priority = 0
     run_at_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
     max_attempts: Attempts = DEFAULT_ATTEMPTS
+    webhook: Webhook | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -81,10 +86,19 @@ class Result(msgspec.Struct, frozen=True):
     results: list[StatementResult] | msgspec.UnsetType = msgspec.UNSET
 
 
+class WebhookStatus(msgspec.Struct, frozen=True):
+    """How the webhook of a request is. `attempts`: how often it was begun; `problem`: why the last one failed."""
+
+    state: WebhookState
+    attempts: int
+    problem: str | None
+
+
 class RequestStatus(msgspec.Struct, frozen=True):
     """How a request is. `result` when it is done, `problem` when it failed or is dead, or when it will be tried again.
 
     `attempts`: how often it was begun. `next_cursor` names the next page of the result, null on the last one.
+    `webhook` is null where none was asked for.
     """
 
     id: str
@@ -99,6 +113,7 @@ class RequestStatus(msgspec.Struct, frozen=True):
     result: Result | None = None
     problem: Problem | None = None
     next_cursor: str | None = None
+    webhook: WebhookStatus | None = None
 
 
 class RequestList(msgspec.Struct, frozen=True):
@@ -106,6 +121,12 @@ class RequestList(msgspec.Struct, frozen=True):
 
     requests: list[RequestStatus]
     next_cursor: str | None = None
+
+
+class WebhookSecret(msgspec.Struct, frozen=True):
+    """What the caller's webhooks are signed with, as receivers are told it."""
+
+    secret: str
 
 
 class OneQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +145,12 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class OwnersQuery(OneQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The same between a gatekeeper and an orchestrator, with the owner."""
+
+    owner: Owner
+
+
+class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The owner alone."""
 
     owner: Owner
 

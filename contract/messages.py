@@ -111,7 +111,7 @@ class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         _check_one_form(self)
         if self.idempotency and self.effect != "write":
             raise ValueError("an idempotency key is for writes alone")
-        if self.statements and self.effect not in {"read", "write"}:
+        if self.statements and self.effect not in {"read", "write", "queue"}:
             raise ValueError("only reads and writes can be statements of a transaction")
 
     def all_statements(self) -> Sequence[Statement]:

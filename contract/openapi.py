@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from contract.errors import PROBLEM_MEDIA_TYPE, Problem, error_types
-from contract.later import Accepted, ListQuery, NewRequest, OneQuery, RequestList, RequestStatus
+from contract.later import Accepted, ListQuery, NewRequest, OneQuery, RequestList, RequestStatus, WebhookSecret
 from contract.messages import Answer, EndpointQuery, EndpointRequest, FleetAnswer
 from contract.transactions import Begin, Begun, End
 
@@ -25,6 +25,7 @@ _MESSAGES = (
     Accepted,
     RequestStatus,
     RequestList,
+    WebhookSecret,
     OneQuery,
     ListQuery,
 )
@@ -50,6 +51,11 @@ def document() -> dict[str, Any]:
             "/transactions/{id}/rollback": {"post": _in_transaction("Rolls it back.", "End")},
             "/new-requests": {"post": _post_new_request(), "get": _get_new_requests(schemas["ListQuery"])},
             "/new-requests/{id}": _one_request(schemas["OneQuery"]),
+            "/webhook-secret": {
+                "get": _operation(
+                    "What the key's webhooks are signed with.", {"200": _json("WebhookSecret")}, _QUEUE_ERRORS
+                )
+            },
             "/nodes": {
                 "get": _operation(
                     "What the proxies know of the nodes.", {"200": _json("FleetAnswer")}, [401, 403, 429, 500, 503]

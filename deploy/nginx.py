@@ -29,7 +29,7 @@ from contract.messages import MAX_BODY_BYTES, MAX_TIMEOUT_MS
 
 # What the gatekeeper serves to the public: paths, those below which each thing has one by its id, and what can be done
 # with such a thing.
-PATHS = ("/endpoint", "/nodes", "/openapi.json", "/healthz", "/readyz")
+PATHS = ("/endpoint", "/webhook-secret", "/nodes", "/openapi.json", "/healthz", "/readyz")
 COLLECTIONS: tuple[str, ...] = ("/new-requests", "/transactions")
 DEEDS: tuple[str, ...] = ("/transactions/ID/commit", "/transactions/ID/rollback")
 

@@ -1,4 +1,4 @@
-"""The gatekeeper's HTTP: `/endpoint`, `/transactions`, `/new-requests`, `/nodes`, `/openapi.json`, and its health."""
+"""The gatekeeper's HTTP: `/endpoint`, `/transactions`, `/new-requests`, `/webhook-secret`, `/nodes`, and its state."""
 
 import time
 from collections.abc import Callable
@@ -136,6 +136,10 @@ def _add_new_requests(app: Flask, later: Later) -> None:
     @app.get("/new-requests/<id_>")
     def get_new_request(id_: str) -> Response:
         return web.response_to(later.one(web.request_id(), _caller(), id_, lambda: web.query_message(OneQuery)))
+
+    @app.get("/webhook-secret")
+    def webhook_secret() -> Response:
+        return web.response_to(later.webhook_secret(web.request_id(), _caller()))
 
     @app.delete("/new-requests/<id_>")
     def delete_new_request(id_: str) -> Response:

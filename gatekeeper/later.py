@@ -13,16 +13,18 @@ import msgspec
 import structlog
 
 from contract import plain
-from contract.errors import GatekeeperError, NotFound
+from contract.errors import BadRequest, Forbidden, GatekeeperError, NotFound
 from contract.later import ListQuery, NewRequest, OneQuery, QueueRequest
 from contract.messages import ProxyRequest
 from contract.peers import Reply
 from contract.watched import Watched
+from contract.webhooks import target
 from gatekeeper.audit import Entry
 from gatekeeper.endpoint import passed_on
 from gatekeeper.entrance import Caller, Entrance, visit
 from gatekeeper.gate import Asking, Gate, Passage, check_idempotency_key
 from gatekeeper.judge import Judge
+from gatekeeper.policy import Role
 
 log = structlog.get_logger()
 
@@ -67,7 +69,7 @@ class Later:
     def accept(self, request_id: str, caller: Caller, read: Callable[[], NewRequest], key: str | None) -> plain.Answer:
         """Has a statement put into the queue, which `key` (Idempotency-Key) names. Raises GatekeeperError."""
         passage = self._gate.passage(request_id)
-        reading = _Reading(passage, read, key)
+        reading = _Reading(passage, read, key, lambda: self._role_of(passage))
         try:
             asking = Asking(request_id, caller, lambda: plain.JSON, reading, read_only=False, deferred=True)
             forwarded = self._gate.admit(passage, asking)
@@ -96,6 +98,21 @@ class Later:
     def cancel(self, request_id: str, caller: Caller, id_: str, read: Callable[[], OneQuery]) -> plain.Answer:
         """Takes one of the caller's requests out of the queue. Raises GatekeeperError."""
         return self._look("cancel", request_id, caller, id_, read)
+
+    def webhook_secret(self, request_id: str, caller: Caller) -> plain.Answer:
+        """What the caller's webhooks are signed with. Raises GatekeeperError."""
+        with visit(self._entrance, self._judges, caller) as key:
+            if not self._judges.current().role(key.role).webhooks:
+                raise Forbidden("webhooks are not open to this key", rule="webhook")
+            self._gate.note(Entry(request_id, key.name, key.role, "allowed", kind="webhook_secret"))
+            reply = self._ask("GET", f"/webhook-secret?{urlencode({'owner': key.name})}", b"", request_id)
+        log.info("queue", request_id=request_id, key=key.name, what="webhook_secret", status=reply.status)
+        return passed_on(reply, request_id)
+
+    def _role_of(self, passage: Passage) -> Role:
+        """The role of a caller who is known by now."""
+        assert passage.key is not None
+        return self._judges.current().role(passage.key.role)
 
     def _look(
         self, what: str, request_id: str, caller: Caller, id_: str | None, read: Callable[[], OneQuery | ListQuery]
@@ -139,12 +156,18 @@ class Later:
 
 
 class _Reading:
-    """Reads the message, and keeps it: the gate forwards less than all of it. Names it, for the audit log's line."""
+    """Reads the message, and keeps it: the gate forwards less than all of it. Names it, for the audit log's line.
 
-    def __init__(self, passage: Passage, read: Callable[[], NewRequest], key: str | None) -> None:
+    `role`: the caller's.
+    """
+
+    def __init__(
+        self, passage: Passage, read: Callable[[], NewRequest], key: str | None, role: Callable[[], Role]
+    ) -> None:
         self._passage = passage
         self._read = read
         self._key = key
+        self._role = role
         self.message: NewRequest
 
     def __call__(self) -> NewRequest:
@@ -153,6 +176,8 @@ class _Reading:
         assert self._passage.key is not None
         self._passage.queued = id_of(self._passage.key.name, self._key)
         self.message = self._read()
+        if self.message.webhook is not None:
+            _check_webhook(self._role(), self.message.webhook)
         return self.message
 
 
@@ -171,7 +196,18 @@ def queued(id_: str, owner: str, judged: ProxyRequest, asked: NewRequest) -> Que
         priority=asked.priority,
         run_at_ms=max(0, int(asked.run_at.timestamp() * 1000)) if asked.run_at else None,
         max_attempts=asked.max_attempts,
+        webhook=asked.webhook,
     )
+
+
+def _check_webhook(role: Role, url: str) -> None:
+    """Raises BadRequest for an address that may be read in two ways, Forbidden for one that the role does not name."""
+    try:
+        target(url)
+    except ValueError as error:
+        raise BadRequest(str(error), rule="webhook_address") from None
+    if not url.startswith(role.webhooks):
+        raise Forbidden("webhooks to this address are not open to this key", rule="webhook")
 
 
 def _path(id_: str) -> str:

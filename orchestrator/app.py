@@ -1,11 +1,12 @@
-"""The orchestrator's HTTP: `/new-requests`, `/healthz`, `/readyz`, for gatekeepers; for operators, the console.
+"""The orchestrator's HTTP: `/new-requests`, `/webhook-secret`, `/healthz`, `/readyz`, for gatekeepers.
 
-Its metrics are on another port.
+For operators, the console. Its metrics are on another port.
 """
 
 import atexit
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,23 +18,29 @@ from contract.later import (
     DEFERRED,
     MAX_QUEUED_BYTES,
     Accepted,
+    OwnerQuery,
     OwnersListQuery,
     OwnersQuery,
     QueueRequest,
     RequestList,
     RequestStatus,
+    WebhookSecret,
 )
 from contract.peers import Peers
+from contract.webhooks import shown, target
 from orchestrator import metrics
 from orchestrator.claims import Claims
 from orchestrator.console import views
 from orchestrator.console.state import Watching
 from orchestrator.cursors import Cursors
+from orchestrator.deliveries import Deliveries
 from orchestrator.kept import Kept
 from orchestrator.load import Load
-from orchestrator.settings import Settings, secret_of
+from orchestrator.outside import Inside, Outside
+from orchestrator.settings import Settings, outside_of, secret_of, sender_of
 from orchestrator.statements import Done, Proxies, Statements
 from orchestrator.store import Store
+from orchestrator.webhooks import Webhooks, secret_for
 from orchestrator.workers import Workers
 
 ACCEPTED_ROLES: Final = ("gatekeeper",)
@@ -61,17 +68,32 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
     web.install(app)
     if config.tls is not None:
         app.before_request(_check_role)
-    _add_posting(app, config, store, load, workers)
-    _add_looking(app, store, Cursors(secret_of(config)))
+    outside, secret = outside_of(config), secret_of(config)
+    webhooks = Webhooks(statements, config.lease_ms + config.webhook_timeout_ms)
+    deliveries = Deliveries(webhooks, sender_of(config, outside), secret, config)
+    _add_posting(app, partial(_check, config, outside), store, load, workers)
+    _add_looking(app, store, Cursors(secret))
+    _add_secrets(app, secret)
     _add_state(app, store, workers)
     views.add(app, _watching(config, peers, load, workers))
     app.extensions["workers"] = workers
-    app.extensions["leaving"] = workers.stop
-    workers.start()
-    atexit.register(workers.close)
+    app.extensions["leaving"] = partial(_leave, workers, deliveries)
+    _begin(workers, deliveries)
     if config.metrics_listen:
         metrics.serve(config.metrics_listen, config.slots, lambda: _waiting(load))
     return app
+
+
+def _begin(workers: Workers, deliveries: Deliveries) -> None:
+    workers.start()
+    atexit.register(workers.close)
+    deliveries.start()
+    atexit.register(deliveries.close)
+
+
+def _leave(workers: Workers, deliveries: Deliveries) -> None:
+    workers.stop()
+    deliveries.stop()
 
 
 def _kept(statements: Statements, config: Settings) -> Kept:
@@ -105,11 +127,11 @@ def _waiting(load: Load) -> float:
     return load.total("queued")
 
 
-def _add_posting(app: Flask, config: Settings, store: Store, load: Load, workers: Workers) -> None:
+def _add_posting(app: Flask, check: Callable[[QueueRequest], None], store: Store, load: Load, workers: Workers) -> None:
     @app.post("/new-requests")
     def accept() -> Response:
         message = web.read_message(QueueRequest)
-        _check(message, config)
+        check(message)
         load.check(message.owner)
         state = store.add(message, web.request_id())
         metrics.accepted()
@@ -117,7 +139,7 @@ def _add_posting(app: Flask, config: Settings, store: Store, load: Load, workers
         return web.json_response(Accepted(message.id, state), 202)
 
 
-def _check(message: QueueRequest, config: Settings) -> None:
+def _check(config: Settings, outside: Outside, message: QueueRequest) -> None:
     """Raises TooLarge, BadRequest, and Forbidden for what no key makes safe to run twice, or is the queue's own."""
     if message.request.effect not in DEFERRED:
         raise Forbidden("only reads and writes can be run later", rule="deferred_effect")
@@ -125,6 +147,25 @@ def _check(message: QueueRequest, config: Settings) -> None:
         raise TooLarge(f"a request for later may have {MAX_QUEUED_BYTES >> 10} KiB")
     if (message.run_at_ms or 0) > (time.time() + config.most_ahead_s) * 1000:
         raise BadRequest(f"run_at may be {config.most_ahead_s} s ahead at most", rule="run_at")
+    if message.webhook is not None:
+        _check_webhook(message.webhook, outside)
+
+
+def _check_webhook(url: str, outside: Outside) -> None:
+    """Raises BadRequest for an address that is known to be inside; what a name means is looked at when it is sent."""
+    try:
+        outside.check_literal(target(url).host)
+    except ValueError as error:
+        raise BadRequest(str(error), rule="webhook_address") from None
+    except Inside:
+        raise BadRequest("the webhook's address is inside, where none is sent", rule="webhook_address") from None
+
+
+def _add_secrets(app: Flask, secret: bytes) -> None:
+    @app.get("/webhook-secret")
+    def webhook_secret() -> Response:
+        owner = web.query_message(OwnerQuery).owner
+        return web.json_response(WebhookSecret(shown(secret_for(owner, secret))))
 
 
 def _add_looking(app: Flask, store: Store, cursors: Cursors) -> None:

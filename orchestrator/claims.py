@@ -13,7 +13,7 @@ import msgspec
 from contract.errors import Problem, UpstreamFailed
 from contract.later import State
 from orchestrator.statements import Statements
-from orchestrator.store import NOW, REQUESTS, RESULTS, marks
+from orchestrator.store import NOW, REQUESTS, RESULTS, ending, marks
 
 _REQUEST_ID: Final = "queue"
 _WITHIN_S: Final = 5.0
@@ -25,6 +25,9 @@ _SHORT_BODY: Final = 8_192
 _MOST_DETAIL: Final = 2_000
 # A statement may go on for as long as its time limit after its lease has ended; clocks may differ by minutes.
 _MARGIN_S: Final = 3_600
+_AT_ONCE: Final = 100
+# Of a claim that is still ours; `r` as `ending` has it.
+_OURS: Final = "r.id = ? AND r.claim = ? AND r.state = 'running'"
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
@@ -44,7 +47,8 @@ class Claims:
     def __init__(self, statements: Statements, lease_ms: int, ledger_keeps_s: int) -> None:
         self._statements = statements
         self._lease_ms = lease_ms
-        self._forgotten = f"(attempts > 0 AND lease_ms < {NOW} - {(ledger_keeps_s - _MARGIN_S) * 1000})"
+        self._forgotten_ms = f"{NOW} - {(ledger_keeps_s - _MARGIN_S) * 1000}"
+        self._forgotten = f"(attempts > 0 AND lease_ms < {self._forgotten_ms})"
 
     def take(self, most: int, crowding: Collection[str] = ()) -> list[Claim]:
         """Up to so many requests that are due, or whose holder has vanished, now under a lease of ours.
@@ -87,10 +91,7 @@ class Claims:
         )
 
     def done(self, claim: Claim, answer: bytes, pages: Sequence[bytes]) -> None:
-        """Ends the request with its result: the other pages first, then the mark with the first one.
-
-        What was asked for is not kept: nobody runs it again.
-        """
+        """Ends the request with its result: the other pages first, then the mark with the first one."""
         for number, page in enumerate(pages, 1):
             self._end(
                 f"INSERT INTO {RESULTS} (id, claim, page, body) VALUES (?, ?, ?, ?)"
@@ -98,16 +99,14 @@ class Claims:
                 (claim.id, claim.claim, number, page.decode()),
             )
         self._end(
-            f"UPDATE {REQUESTS} SET state = 'done', ended_ms = {NOW}, body = '', answer = ?, problem = NULL"
-            " WHERE id = ? AND claim = ? AND state = 'running'",
+            ending("r.state = 'done', r.answer = ?, r.problem = NULL", _OURS),
             (answer.decode(), claim.id, claim.claim),
         )
 
     def ended(self, claim: Claim, state: State, problem: Problem) -> None:
         """Ends the request without a result."""
         self._end(
-            f"UPDATE {REQUESTS} SET state = ?, ended_ms = {NOW}, body = '', problem = ?"
-            " WHERE id = ? AND claim = ? AND state = 'running'",
+            ending("r.state = ?, r.problem = ?", _OURS),
             (state, _text(problem), claim.id, claim.claim),
         )
 
@@ -122,11 +121,16 @@ class Claims:
     def bury(self) -> None:
         """Ends what was begun so long ago that the ledger may have forgotten it: run again, it could do it twice."""
         problem = UpstreamFailed("it was begun, and no orchestrator could end it in time", outcome="unknown")
-        self._ask(
-            f"UPDATE {REQUESTS} SET state = 'dead', ended_ms = {NOW}, body = '', problem = ?"
-            f" WHERE state IN ('queued', 'running') AND {self._forgotten}",
-            (_text(problem.problem(_REQUEST_ID)),),
-        )
+        sql = f"SELECT id FROM {REQUESTS} WHERE state IN ('queued', 'running') AND {self._forgotten} LIMIT {_AT_ONCE}"
+        if ids := [id_ for (id_,) in self._ask(sql)]:
+            self._ask(
+                ending(
+                    "r.state = 'dead', r.problem = ?",
+                    f"r.id IN ({marks(ids)}) AND r.state IN ('queued', 'running') AND r.attempts > 0"
+                    f" AND r.lease_ms < {self._forgotten_ms}",
+                ),
+                (_text(problem.problem(_REQUEST_ID)), *ids),
+            )
 
     def _vanished(self, most: int) -> list[list[Any]]:
         return self._ask(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orchestrator.statements import Done
-from orchestrator.store import NOW, REQUESTS, RESULTS, marks
+from orchestrator.store import NOW, REQUESTS, RESULTS, WEBHOOKS, marks
 
 KEPT: Final = "gatekeeper.kept"
 # A result of fewer bytes is counted as a request alone.
@@ -81,5 +81,6 @@ class Kept:
             while self._ask(pages, ids).affected_rows:
                 pass
             self._ask(f"DELETE FROM {KEPT} WHERE id IN ({marks(ids)})", ids)
+            self._ask(f"DELETE FROM {WEBHOOKS} WHERE id IN ({marks(ids)})", ids)
             self._ask(f"DELETE FROM {REQUESTS} WHERE id IN ({marks(ids)}) AND ended_ms IS NOT NULL", ids)
         return len(ids)

@@ -12,6 +12,7 @@ _ended = Counter("gatekeeper_queue_ended_total", "Requests that ended here, by t
 _retried = Counter("gatekeeper_queue_retries_total", "Attempts that will be followed by another, by code.", ("code",))
 _busy = Gauge("gatekeeper_queue_slots_busy", "Slots in which a request runs.")
 _slots = Gauge("gatekeeper_queue_slots", "Slots.")
+_webhooks = Counter("gatekeeper_queue_webhooks_total", "Webhooks that were tried, by what they are then.", ("state",))
 _waiting = Gauge("gatekeeper_queue_waiting", "Requests in the queue, of all orchestrators, when last counted.")
 
 
@@ -29,6 +30,11 @@ def ended_so_far() -> dict[str, int]:
     """How many requests have ended here since the start, by their last state."""
     samples = (sample for family in _ended.collect() for sample in family.samples)
     return {each.labels["state"]: int(each.value) for each in samples if each.name.endswith("_total")}
+
+
+def webhook(state: str) -> None:
+    """Counts an attempt to deliver one, after which it is `sent`, `due` again or `failed`."""
+    _webhooks.labels(state).inc()
 
 
 def retried(code: str) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from contract.settings import SettingsError, Tls
+from orchestrator.outside import Outside, networks
+from orchestrator.sending import Sender
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -24,6 +26,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `max_result_bytes`: of one result, as the server sends it. `ledger_keeps_s`: what proxies have as
     `idempotency_keep_s`: a request that was begun longer ago is not run again, since nobody could tell whether it took
     effect. `tls` may be left out on a loopback address only.
+
+    `webhook_networks`: inside, that webhooks may be sent to all the same. `webhook_authority`: the path of the
+    certificates (PEM) that receivers are held to in the place of the system's. `webhook_slots`: sent at once.
+    `webhook_timeout_ms`: of one. `webhook_attempts`: until it is given up. `webhook_pause_ms`: after the first attempt;
+    after each other one four times as long, up to an hour.
     """
 
     name: str
@@ -43,9 +50,31 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_ahead_s: Annotated[int, msgspec.Meta(ge=0)] = 7 * 86_400
     max_result_bytes: Annotated[int, msgspec.Meta(ge=1024, le=16 << 20)] = 4 << 20
     ledger_keeps_s: Annotated[int, msgspec.Meta(ge=7_200)] = 86_400
+    webhook_networks: tuple[str, ...] = ()
+    webhook_authority: str | None = None
+    webhook_slots: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
+    webhook_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 5_000
+    webhook_attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 8
+    webhook_pause_ms: Annotated[int, msgspec.Meta(ge=1, le=3_600_000)] = 5_000
     connect_timeout_ms: Milliseconds = 1_000
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: Tls | None = None
+
+
+def outside_of(settings: Settings) -> Outside:
+    """Where webhooks may be sent to. Raises SettingsError."""
+    try:
+        return Outside(networks(settings.webhook_networks))
+    except ValueError as error:
+        raise SettingsError(f"webhook_networks: {error}") from None
+
+
+def sender_of(settings: Settings, outside: Outside) -> Sender:
+    """What sends them. Raises SettingsError."""
+    try:
+        return Sender(outside, settings.webhook_timeout_ms / 1000, settings.webhook_authority)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"webhook_authority: {settings.webhook_authority} can't be read: {error}") from None
 
 
 def secret_of(settings: Settings) -> bytes:

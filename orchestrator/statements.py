@@ -10,7 +10,7 @@ import structlog
 
 from contract.errors import DatabaseRefused, GatekeeperError, Problem, Unavailable, UpstreamFailed, error_of
 from contract.implementations import DIRECT_HIT
-from contract.messages import Idempotency, ProxyRequest
+from contract.messages import Idempotency, ProxyRequest, Statement
 from contract.peers import Reply
 from contract.plain import JSON
 
@@ -59,17 +59,16 @@ class Statements:
 
         It is tried again until the time has passed, while proxies or nodes fail.
         """
+        return self.ask_all([Statement(sql, list(params))], request_id=request_id, within_s=within_s)
+
+    def ask_all(self, statements: Sequence[Statement], *, request_id: str, within_s: float) -> Done:
+        """What the last of the statements gives; several are one transaction. Otherwise as `ask`."""
+        asked = _request(statements)
         deadline = time.monotonic() + within_s
         pause, longest = _PAUSE_S
         while True:
             left_ms = max(1, int((deadline - time.monotonic()) * 1000))
-            request = ProxyRequest(
-                query=sql,
-                implementation=DIRECT_HIT,
-                params=list(params),
-                timeout_ms=min(left_ms, _STATEMENT_TIMEOUT_MS),
-                effect="queue",
-            )
+            request = msgspec.structs.replace(asked, timeout_ms=min(left_ms, _STATEMENT_TIMEOUT_MS))
             try:
                 answer = self._sent(request, request_id)
                 return msgspec.json.decode(answer, type=Done)
@@ -97,6 +96,13 @@ class Statements:
             raise error_of(msgspec.json.decode(content, type=Problem))
         except msgspec.MsgspecError:
             raise UpstreamFailed("what the proxy answered is no problem", outcome="unknown") from None
+
+
+def _request(statements: Sequence[Statement]) -> ProxyRequest:
+    if len(statements) == 1:
+        (only,) = statements
+        return ProxyRequest(query=only.query, params=only.params, implementation=DIRECT_HIT, effect="queue")
+    return ProxyRequest(statements=list(statements), implementation=DIRECT_HIT, effect="queue")
 
 
 def keyed(request: ProxyRequest, request_id: str) -> ProxyRequest:

@@ -10,12 +10,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from contract.errors import Conflict, DatabaseRefused, GatekeeperError, NotFound, Problem
-from contract.later import MAX_PRIORITY, QueueRequest, RequestStatus, State
+from contract.later import MAX_PRIORITY, QueueRequest, RequestStatus, State, WebhookState, WebhookStatus
+from contract.messages import Statement
 from orchestrator.pages import Kept
 from orchestrator.statements import Statements, hidden
 
 REQUESTS: Final = "gatekeeper.requests"
 RESULTS: Final = "gatekeeper.results"
+WEBHOOKS: Final = "gatekeeper.webhooks"
 NOW: Final = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 # What a caller waits for an answer about the queue.
@@ -23,9 +25,11 @@ _WITHIN_S: Final = 10.0
 # 1062; and 1022, which NDB may say (proxy/ledger.py).
 _DUPLICATE_KEY: Final = frozenset({1022, 1062})
 _STATUS: Final = (
-    "id, state, turn, attempts, max_attempts, accepted_ms, due_ms, started_ms, ended_ms, claim, answer, problem"
+    "r.id, r.state, r.turn, r.attempts, r.max_attempts, r.accepted_ms, r.due_ms, r.started_ms, r.ended_ms, r.claim,"
+    " r.answer, r.problem, w.state, w.attempts, w.problem"
 )
-_SHORT: Final = _STATUS.replace("answer", "NULL")
+_SHORT: Final = _STATUS.replace("r.answer", "NULL")
+_BOTH: Final = f"{REQUESTS} AS r LEFT JOIN {WEBHOOKS} AS w ON w.id = r.id"
 
 Value = TypeVar("Value")
 
@@ -45,6 +49,9 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     claim: str
     answer: str | None
     problem: str | None
+    webhook_state: WebhookState | None = None
+    webhook_attempts: int | None = None
+    webhook_problem: str | None = None
 
     @property
     def kept(self) -> Kept | None:
@@ -66,7 +73,13 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
             ended_at=_time(self.ended_ms) if self.ended_ms is not None else None,
             result=kept.result if kept else None,
             problem=msgspec.json.decode(self.problem, type=Problem) if self.problem is not None else None,
+            webhook=self._webhook(),
         )
+
+    def _webhook(self) -> WebhookStatus | None:
+        if self.webhook_state is None:
+            return None
+        return WebhookStatus(self.webhook_state, self.webhook_attempts or 0, self.webhook_problem)
 
 
 class Store:
@@ -78,19 +91,10 @@ class Store:
     def add(self, message: QueueRequest, request_id: str) -> State:
         """Puts the request into the queue; its state, which is another than `queued` when it was there already.
 
-        Raises Conflict where another one is there under its id.
+        Its webhook is put there with it, or neither. Raises Conflict where another one is there under its id.
         """
-        body = msgspec.json.encode(message.request).decode()
-        known = (message.id, message.owner, message.fingerprint, MAX_PRIORITY - message.priority)
-        due = f"GREATEST({NOW}, ?)"
         try:
-            self._ask(
-                f"INSERT INTO {REQUESTS} (id, owner, fingerprint, state, turn, attempts, max_attempts,"
-                f" accepted_ms, due_ms, claim, lease_ms, body)"
-                f" VALUES (?, ?, ?, 'queued', ?, 0, ?, {NOW}, {due}, '', 0, ?)",
-                (*known, message.max_attempts, message.run_at_ms or 0, body),
-                request_id,
-            )
+            self._statements.ask_all(_added(message), request_id=request_id, within_s=_WITHIN_S)
         except DatabaseRefused as error:
             if error.mysql_errno not in _DUPLICATE_KEY:
                 raise hidden(error) from None
@@ -107,7 +111,7 @@ class Store:
 
     def one(self, id_: str, owner: str, request_id: str) -> Row:
         """The owner's request. Raises NotFound."""
-        sql = f"SELECT {_STATUS} FROM {REQUESTS} WHERE id = ? AND owner = ?"
+        sql = f"SELECT {_STATUS} FROM {_BOTH} WHERE r.id = ? AND r.owner = ?"
         rows = self._shown(lambda: self._ask(sql, (id_, owner), request_id))
         if not rows:
             raise NotFound("there is no such request, or it ended long ago and was removed")
@@ -126,22 +130,19 @@ class Store:
         self, owner: str, state: State | None, before: tuple[int, str] | None, limit: int, request_id: str
     ) -> list[Row]:
         """The owner's requests, the latest first, after the one that was accepted `before` (its time and id)."""
-        where, params = "owner = ?", [owner]  # type: tuple[str, list[Any]]
+        where, params = "r.owner = ?", [owner]  # type: tuple[str, list[Any]]
         if state is not None:
-            where, params = f"{where} AND state = ?", [*params, state]
+            where, params = f"{where} AND r.state = ?", [*params, state]
         if before is not None:
             accepted_ms, id_ = before
-            where = f"{where} AND accepted_ms <= ? AND (accepted_ms < ? OR id < ?)"
+            where = f"{where} AND r.accepted_ms <= ? AND (r.accepted_ms < ? OR r.id < ?)"
             params = [*params, accepted_ms, accepted_ms, id_]
-        sql = f"SELECT {_SHORT} FROM {REQUESTS} WHERE {where} ORDER BY accepted_ms DESC, id DESC LIMIT {limit}"
+        sql = f"SELECT {_SHORT} FROM {_BOTH} WHERE {where} ORDER BY r.accepted_ms DESC, r.id DESC LIMIT {limit}"
         return msgspec.convert(self._shown(lambda: self._ask(sql, params, request_id)), list[Row])
 
     def cancel(self, id_: str, owner: str, request_id: str) -> Row:
         """Takes a queued request out of the queue; one that is cancelled stays so. Raises NotFound, Conflict."""
-        sql = (
-            f"UPDATE {REQUESTS} SET state = 'cancelled', ended_ms = {NOW}, body = ''"
-            " WHERE id = ? AND owner = ? AND state = 'queued'"
-        )
+        sql = ending("r.state = 'cancelled'", "r.id = ? AND r.owner = ? AND r.state = 'queued'")
         self._shown(lambda: self._ask(sql, (id_, owner), request_id))
         row = self.one(id_, owner, request_id)
         if row.state != "cancelled":
@@ -171,6 +172,35 @@ class Store:
             return ask()
         except GatekeeperError as error:
             raise hidden(error) from None
+
+
+def ending(sets: str, where: str) -> str:
+    """The statement that ends requests, after which nobody runs them: so what was asked for is not kept.
+
+    With the same stroke their webhooks are due, so that no end is forgotten whoever dies. `r` is the requests' table.
+    """
+    return (
+        f"UPDATE {_BOTH} SET {sets}, r.ended_ms = {NOW}, r.body = '', w.state = 'due', w.due_ms = {NOW} WHERE {where}"
+    )
+
+
+def _added(message: QueueRequest) -> list[Statement]:
+    """What puts the request into the queue, with its webhook."""
+    known = (message.id, message.owner, message.fingerprint, MAX_PRIORITY - message.priority, message.max_attempts)
+    request = Statement(
+        f"INSERT INTO {REQUESTS} (id, owner, fingerprint, state, turn, attempts, max_attempts,"
+        f" accepted_ms, due_ms, claim, lease_ms, body)"
+        f" VALUES (?, ?, ?, 'queued', ?, 0, ?, {NOW}, GREATEST({NOW}, ?), '', 0, ?)",
+        [*known, message.run_at_ms or 0, msgspec.json.encode(message.request).decode()],
+    )
+    if message.webhook is None:
+        return [request]
+    webhook = Statement(
+        f"INSERT INTO {WEBHOOKS} (id, owner, url, state, attempts, due_ms, claim)"
+        " VALUES (?, ?, ?, 'waiting', 0, 0, '')",
+        [message.id, message.owner, message.webhook],
+    )
+    return [request, webhook]
 
 
 def marks(values: Collection[Any]) -> str:

@@ -27,7 +27,7 @@ _SHARES = {
     # Both wait for an image of machines that one of them makes.
     "rehearsal": ("tests/rehearsal/",),
     "fleet": ("tests/fleet/",),
-    "system, killed": _live("chaos exactly_once_killed orchestrator"),
+    "system, killed": _live("chaos exactly_once_killed orchestrator webhooks"),
     "system, disturbed": _live("console_page faults readme slow succession"),
     "system": _live(
         "audit benchmark borders console gateway learning nginx orm planted queue_border schema smuggling"

@@ -71,6 +71,22 @@ body MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
 PRIMARY KEY (id, claim, page)""",
         {"queue": _ALL},
     ),
+    # orchestrator/webhooks.py: who is told that a request has ended. Of one that is being sent, `due_ms` is the lease's
+    # end. A table of its own, so that a database of an earlier version needs no change of another.
+    Table(
+        "webhooks",
+        f"""\
+id CHAR(32) {_ASCII} NOT NULL PRIMARY KEY,
+owner VARCHAR(64) {_ASCII} NOT NULL,
+url VARCHAR(1024) {_ASCII} NOT NULL,
+state VARCHAR(10) {_ASCII} NOT NULL,
+attempts SMALLINT NOT NULL,
+due_ms BIGINT NOT NULL,
+claim CHAR(32) {_ASCII} NOT NULL,
+problem VARCHAR(32) {_ASCII} NULL,
+INDEX due (state, due_ms)""",
+        {"queue": _ALL},
+    ),
     # How much of a large result is kept, for as long as it is: orchestrator/kept.py.
     Table(
         "kept",

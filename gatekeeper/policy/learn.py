@@ -25,7 +25,7 @@ LISTED: Final = ("kinds", *_TABLES, "functions", "procedures", "implementations"
 # What no statement shows.
 _KEPT: Final = (
     *("max_rows", "max_timeout_ms", "max_result_bytes", "max_affected_rows", "max_transactions"),
-    *("limits", "expires"),
+    *("webhooks", "limits", "expires"),
 )
 _MOST_LEFT_OUT: Final = 20
 

@@ -40,6 +40,7 @@ ALLOWED: Final = {
     "max_timeout_ms": f"an integer from 1 to {MAX_TIMEOUT_MS}",
     "max_result_bytes": "an integer from 1",
     "max_affected_rows": "an integer from 0",
+    "webhooks": 'a list of what addresses begin with, each "https://host/" with a path that ends in / or none',
     "max_transactions": f"an integer from 0 to {MOST_OPEN}",
     "limits": f"a table of rate_per_second (a number from 0.001), burst (an integer from 1 to {MOST_BURST}) and "
     f"max_concurrent (an integer from 1 to {MOST_CONCURRENT})",

@@ -8,6 +8,7 @@ import msgspec
 from contract.errors import Forbidden
 from contract.messages import MAX_TIMEOUT_MS, SchemaName
 from contract.transactions import MOST_OPEN
+from contract.webhooks import WebhookPrefix
 from gatekeeper.rates import UNLIMITED, Limits
 
 Kind = Literal[
@@ -51,6 +52,7 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `max_rows`, `max_result_bytes`: what is beyond is cut off. `max_timeout_ms`: milliseconds, for the whole request.
     `max_affected_rows`: a write that changes more is rolled back and refused. The proxy holds these four.
+    `webhooks`: what the addresses of webhooks begin with, each with its host and a slash at its end.
     `max_transactions`: of several requests, that a key may hold open at each proxy.
     `report_only`: what the policy would refuse is only reported, and runs; `record`: what is asked is recorded.
     """
@@ -74,6 +76,7 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMEOUT_MS)] = 30_000
     max_result_bytes: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] | None = None
     max_affected_rows: Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None = None
+    webhooks: tuple[WebhookPrefix, ...] = ()
     max_transactions: Annotated[int, msgspec.Meta(ge=0, le=MOST_OPEN)] = 0
     limits: Limits = UNLIMITED
     expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None

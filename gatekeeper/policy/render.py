@@ -11,7 +11,7 @@ from gatekeeper.policy.model import Implementation, Role
 
 _SCALARS: Final = (
     *("where_required", "default_database", "default_implementation"),
-    *("max_rows", "max_timeout_ms", "max_result_bytes", "max_affected_rows", "max_transactions"),
+    *("max_rows", "max_timeout_ms", "max_result_bytes", "max_affected_rows", "max_transactions", "webhooks"),
 )
 
 

@@ -26,11 +26,12 @@ OPERATIONS = [
     ("POST", "/endpoint"), ("GET", "/endpoint"), ("GET", "/nodes"), ("GET", "/healthz"), ("GET", "/readyz"),
     ("GET", "/openapi.json"), ("POST", "/new-requests"), ("GET", "/new-requests"), ("GET", "/new-requests/{id}"),
     ("DELETE", "/new-requests/{id}"), ("POST", "/transactions"), ("POST", "/transactions/{id}"),
-    ("POST", "/transactions/{id}/commit"), ("POST", "/transactions/{id}/rollback"),
+    ("POST", "/transactions/{id}/commit"), ("POST", "/transactions/{id}/rollback"), ("GET", "/webhook-secret"),
 ]  # fmt: skip
 
 # What a well formed request is answered where that is not 200: an id that was made up is nobody's.
 EXPECTED = {
+    ("GET", "/webhook-secret"): 403,  # the demonstration's roles have no webhooks
     ("POST", "/new-requests"): 202,
     ("GET", "/new-requests/{id}"): 404,
     ("DELETE", "/new-requests/{id}"): 404,

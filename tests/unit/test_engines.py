@@ -168,9 +168,9 @@ def test_accounts_get_rights_on_the_schemas_alone() -> None:
     )
     by = {password: f"IDENTIFIED BY PASSWORD '{mariadb.password_hash(password)}'" for password in "rwcbq"}
     schema, *rest = mariadb.account_statements(accounts, ["film_shop"])
-    tables, statements = rest[:4], rest[4:]
+    tables, statements = rest[:5], rest[5:]
     assert schema == "CREATE DATABASE IF NOT EXISTS `gatekeeper` CHARACTER SET utf8mb4"
-    for name, table in zip(("ledger", "requests", "results", "kept"), tables, strict=True):
+    for name, table in zip(("ledger", "requests", "results", "webhooks", "kept"), tables, strict=True):
         assert table.startswith(f"CREATE TABLE IF NOT EXISTS `gatekeeper`.`{name}` (")
         assert table.endswith(") ENGINE=InnoDB")
     assert statements == [
@@ -186,6 +186,7 @@ def test_accounts_get_rights_on_the_schemas_alone() -> None:
         f"CREATE OR REPLACE USER 'gk_queue'@'127.0.0.1' {by['q']} WITH MAX_USER_CONNECTIONS 10",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`requests` TO 'gk_queue'@'127.0.0.1'",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`results` TO 'gk_queue'@'127.0.0.1'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`webhooks` TO 'gk_queue'@'127.0.0.1'",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON `gatekeeper`.`kept` TO 'gk_queue'@'127.0.0.1'",
     ]
 

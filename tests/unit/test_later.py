@@ -56,9 +56,9 @@ class Orchestrator:
 class Client:
     """A client of a gatekeeper whose orchestrator is a stand-in, with two keys of one role."""
 
-    def __init__(self, directory: Path, *, with_orchestrator: bool = True) -> None:
+    def __init__(self, directory: Path, *, with_orchestrator: bool = True, rules: str = POLICY) -> None:
         policy = directory / "policy.toml"
-        policy.write_text(POLICY)
+        policy.write_text(rules)
         self.audit = directory / "audit.log"
         settings = Settings(
             name="gatekeeper1",
