@@ -56,7 +56,13 @@ class Claims:
         Of those that are due, the ones of the owners who are `crowding` the others out come last.
         """
         first = self._due(most, crowding) if crowding else []
-        found = [*self._vanished(most), *first, *self._due(most)]
+        return self._lease([*self._vanished(most), *first, *self._due(most)], most)
+
+    def take_one(self, but: Collection[str]) -> list[Claim]:
+        """One that is due of another owner than these, if there is one."""
+        return self._lease(self._due(1, but), 1)
+
+    def _lease(self, found: Sequence[list[Any]], most: int) -> list[Claim]:
         ids = list(dict.fromkeys(id_ for (id_,) in found))[:most]
         if not ids:
             return []

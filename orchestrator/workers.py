@@ -33,6 +33,7 @@ _SHRINK_S: Final = 15.0
 # Who has this part of the slots, or had it of those that were given last, lets others go first, whatever its
 # priorities. To look for them may go through all that it has in the queue, so that it is done so often (seconds).
 _SHARE: Final = 4
+# The last slots, the same part of them, are for those who have none: one each.
 _FAIR_EVERY_S: Final = 0.5
 
 
@@ -49,7 +50,7 @@ class Workers:
         self._more = threading.Event()
         self._stopping = threading.Event()
         self._drained_at = float("inf")
-        self._fair_at = 0.0
+        self._fair_at = self._others_at = 0.0
         self._lately: deque[str] = deque(maxlen=settings.slots)  # whose the last ones were that were begun
 
     @property
@@ -99,16 +100,30 @@ class Workers:
             taken = self._taken(free) if free else []
             for claim in taken:
                 self._begin(claim)
-            if not free or len(taken) < free:
-                self._more.wait(self._settings.poll_ms / 1000 * _DICE.uniform(0.5, 1.5))
+            if not taken:
+                wait_s = self._settings.poll_ms / 1000 * _DICE.uniform(0.5, 1.5)
+                self._more.wait(min(wait_s, _FAIR_EVERY_S) if free else wait_s)
                 self._more.clear()
 
     def _taken(self, free: int) -> list[Claim]:
+        for_all = free - self._settings.slots // _SHARE
         try:
-            return self._claims.take(free, self._crowding())
+            if for_all > 0:
+                return self._claims.take(for_all, self._crowding())
+            return self._claims.take_one(self._holders()) if self._is_time_for_others() else []
         except GatekeeperError as error:
             log.warning("no_claims", code=error.code, detail=error.detail)
             return []
+
+    def _holders(self) -> Collection[str]:
+        """Who has slots."""
+        return {claim.owner for claim in tuple(self._running.values())}
+
+    def _is_time_for_others(self) -> bool:
+        if time.monotonic() < self._others_at:
+            return False
+        self._others_at = time.monotonic() + _FAIR_EVERY_S
+        return True
 
     def _crowding(self) -> Collection[str]:
         """The owners who have their share of the slots, when it is time to let others go before them."""

@@ -28,6 +28,7 @@ from tests.live.system_fixtures import LiveSystem
 
 ENDED_WITHIN_S = 90.0
 SLOTS = 8  # orchestrator/settings.py
+OF_ONE = 6  # orchestrator/workers.py: the others are for those who have none
 
 
 class Queue:
@@ -162,7 +163,7 @@ def test_a_request_waits_while_every_slot_is_busy_and_can_be_cancelled_until_it_
     queue: Queue, marks: Callable[[], list[str]]
 ) -> None:
     with row_held(queue.system):
-        busy = [queue.post(HOLD) for _ in range(SLOTS)]
+        busy = [queue.post(HOLD) for _ in range(OF_ONE)]
         wait_until(lambda: all(queue.state(id_) == "running" for id_ in busy))
         low, high, never = queue.post(MARK, params=["low"]), "", queue.post(MARK, params=["never"])
         high = queue.post(MARK, params=["high"], priority=9)
@@ -174,7 +175,7 @@ def test_a_request_waits_while_every_slot_is_busy_and_can_be_cancelled_until_it_
     assert sorted(marks()) == ["high", "low"]
     assert queue.get(high)["started_at"] <= queue.get(low)["started_at"]
     assert queue.state(never) == "cancelled"
-    assert rows(queue.system, "SELECT n FROM rental.held") == [(SLOTS,)]
+    assert rows(queue.system, "SELECT n FROM rental.held") == [(OF_ONE,)]
     assert queue.cancel(low).status_code == 409
 
 
@@ -216,7 +217,7 @@ def test_one_owner_does_not_keep_the_others_out_whatever_its_priorities(
             body = {"query": MARK, "params": ["other's"], "database": "rental"}
             assert queue.system.send(path="/new-requests", json=body, key=other).status_code == 202
             wait_until(lambda: marks() == ["other's"], ENDED_WITHIN_S)
-            assert "queued" in {queue.state(id_) for id_ in first}, "it came after all of them"
+            assert "running" in {queue.state(id_) for id_ in first}, "it came after all of them"
         assert {queue.ended(id_)["state"] for id_ in first} <= {"done", "dead"}
     finally:
         keys.revoke(queue.system.files.keys, name)
@@ -289,7 +290,7 @@ def second(system: LiveSystem, tmp_path: Path) -> Iterator[Path]:
 def test_two_orchestrators_share_the_work(queue: Queue, marks: Callable[[], list[str]], second: Path) -> None:
     wanted = [f"m{number}" for number in range(150)]
     with row_held(queue.system):  # one has its slots full, so that the other has to help
-        held = [queue.post(HOLD) for _ in range(SLOTS)]
+        held = [queue.post(HOLD) for _ in range(OF_ONE)]
         wait_until(lambda: all(queue.state(id_) == "running" for id_ in held))
         with ThreadPoolExecutor(4) as pool:
             ids = list(pool.map(lambda mark: queue.post(MARK, params=[mark]), wanted))

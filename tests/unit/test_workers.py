@@ -39,6 +39,11 @@ class Queue:
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         return taken
 
+    def take_one(self, but: Collection[str]) -> list[Claim]:
+        taken = [claim for claim in self.waiting if claim.owner not in but][:1]
+        self.waiting = [claim for claim in self.waiting if claim not in taken]
+        return taken
+
     def body(self, claim: Claim) -> str:
         return claim.body or ""
 
@@ -138,13 +143,25 @@ def test_who_has_its_share_of_the_slots_lets_others_go_first(slots: int, monkeyp
     monkeypatch.setattr(subject, "_FAIR_EVERY_S", 0)
     queue, proxies = Queue(10 * slots), Proxies()
     with working(queue, proxies, slots) as workers:
-        wait_until(lambda: proxies.now == slots)
+        wait_until(lambda: proxies.now == slots - slots // 4)
         queue.waiting.append(msgspec.structs.replace(queue.waiting[0], id="bob's", owner="bob"))
         proxies.go.set()
         wait_until(lambda: len(queue.ends) == 10 * slots + 1)
         assert workers.busy <= slots
     place = queue.ends.index(("bob's", "done"))
     assert place < 4 * slots, "it came after all that its owner had found there"
+
+
+def test_the_last_slots_are_for_those_who_have_none_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "_FAIR_EVERY_S", 0)
+    queue, proxies = Queue(20), Proxies()
+    with working(queue, proxies, 8) as workers:
+        wait_until(lambda: proxies.now == 6)
+        for number, name in enumerate(("bob", "bob", "eve")):
+            queue.waiting.append(msgspec.structs.replace(queue.waiting[0], id=f"{name}'s {number}", owner=name))
+        wait_until(lambda: proxies.now == 8)
+        assert workers.busy == 8
+        assert [claim.owner for claim in queue.waiting] == [*["ann"] * 14, "bob"]
 
 
 REFUSED = DatabaseRefused("no", outcome="rolled_back", mysql_errno=1062)
