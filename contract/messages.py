@@ -77,11 +77,15 @@ class EndpointQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_ms: Milliseconds | None = None
 
 
-class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What makes a write one that is done once, however often it is asked for: the caller's key, and whose it is."""
+class Idempotency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What makes a write one that is done once, however often it is asked for: the caller's key, and whose it is.
+
+    `keep_s`: for how long the caller relies on that, in seconds; a proxy that forgets sooner refuses the write.
+    """
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     owner: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    keep_s: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class ProxyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

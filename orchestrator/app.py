@@ -60,7 +60,7 @@ def create_app(config: Settings | None = None, proxies: Proxies | None = None) -
     config = config or settings.load_named("ORCHESTRATOR_CONFIG", Settings)
     logs.configure(config.log_level)
     peers = _proxies(config)
-    statements = Statements(proxies or peers)
+    statements = Statements(proxies or peers, config.ledger_keeps_s)
     store, claims = Store(statements), Claims(statements, config.lease_ms, config.ledger_keeps_s)
     workers = Workers(claims, _kept(statements, config), statements, config)
     load = Load(lambda: store.counts(_COUNTED), config.most_queued, config.most_queued_per_owner)

@@ -46,13 +46,14 @@ class Done(msgspec.Struct, frozen=True):
 class Statements:
     """Runs the queue's own statements, and those of the requests."""
 
-    def __init__(self, proxies: Proxies) -> None:
+    def __init__(self, proxies: Proxies, ledger_keeps_s: int = 0) -> None:
         self._proxies = proxies
+        self._ledger_keeps_s = ledger_keeps_s
 
     def run(self, request: ProxyRequest, request_id: str) -> bytes:
         """The answer of a request that was queued, as JSON. Raises GatekeeperError."""
         # Sent twice to two proxies it has its effect once: see `keyed`.
-        return self._sent(keyed(request, request_id), request_id)
+        return self._sent(keyed(request, request_id, self._ledger_keeps_s), request_id)
 
     def ask(self, sql: str, params: Sequence[Any] = (), *, request_id: str, within_s: float) -> Done:
         """What a statement of the queue gives, which may be run again whatever became of it. Raises GatekeeperError.
@@ -105,11 +106,11 @@ def _request(statements: Sequence[Statement]) -> ProxyRequest:
     return ProxyRequest(statements=list(statements), implementation=DIRECT_HIT, effect="queue")
 
 
-def keyed(request: ProxyRequest, request_id: str) -> ProxyRequest:
-    """The request as a proxy gets it. A write has a key: run again, by whomever, it gives its first answer."""
+def keyed(request: ProxyRequest, request_id: str, keep_s: int = 0) -> ProxyRequest:
+    """The request as a proxy gets it. A write has a key: run again within `keep_s`, it gives its first answer."""
     if request.effect == "read":
         return request
-    return msgspec.structs.replace(request, idempotency=Idempotency(request_id, _OWNER))
+    return msgspec.structs.replace(request, idempotency=Idempotency(request_id, _OWNER, keep_s))
 
 
 def hidden(error: GatekeeperError) -> GatekeeperError:

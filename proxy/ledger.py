@@ -11,7 +11,7 @@ import hashlib
 import msgspec
 import pymysql
 
-from contract.errors import Conflict, GatekeeperError, UpstreamFailed
+from contract.errors import BadRequest, Conflict, GatekeeperError, UpstreamFailed
 from contract.messages import OWN_SCHEMA, Answer, ProxyRequest, Runnable
 from proxy.connection import Connection
 
@@ -73,9 +73,12 @@ class Undecided(Exception):
 
 
 def claim_of(request: ProxyRequest, keep_s: int) -> Claim | None:
-    """The claim of a request with a key."""
+    """The claim of a request with a key. Raises BadRequest where its row would be removed too soon."""
     if request.idempotency is None:
         return None
+    if request.idempotency.keep_s > keep_s:
+        detail = f"keys are kept for {keep_s} s here, and the caller relies on {request.idempotency.keep_s} s"
+        raise BadRequest(detail, rule="idempotency_keep")
     owner, key = request.idempotency.owner.encode(), request.idempotency.key.encode()
     asked = msgspec.json.encode((request.database, *request.all_statements()), order="deterministic")
     return Claim(hashlib.sha256(b"%d:%b%b" % (len(owner), owner, key)).digest(), hashlib.sha256(asked).digest(), keep_s)

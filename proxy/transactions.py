@@ -33,6 +33,7 @@ from proxy.transaction import before_commit, changed
 
 log = structlog.get_logger()
 
+_COMMITTED = "it was committed"
 _LOOK_AGAIN_S = 0.2
 _MOST_ENDED = 1024
 # The clocks of two hosts may differ by so much.
@@ -82,7 +83,7 @@ class Transactions:
         self._settings = settings
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], Open] = {}  # by owner and id
-        self._ended: OrderedDict[tuple[str, str], str] = OrderedDict()  # why
+        self._ended: OrderedDict[tuple[str, str], Open] = OrderedDict()
         self._closing = False
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="transactions", daemon=True)
@@ -149,6 +150,9 @@ class Transactions:
         row = ending.ending_of(owner, id_, self._settings.idempotency_keep_s)
         found = self._take(id_, owner)
         if found is None:
+            ended = self._ended.get((owner, id_))
+            if ended and ended.mode == "read" and ended.over == _COMMITTED:  # which leaves no row
+                return Ended("committed", before=True, token=None)
             return self._settled(id_, row, timeout_ms, before=True)
         token = _held(found).node.token
         try:
@@ -188,7 +192,7 @@ class Transactions:
                     "the transaction was rolled back", rule="transaction_ended", outcome="rolled_back"
                 ) from None
             raise
-        found.over = "it was committed"
+        found.over = _COMMITTED
 
     def _settled(self, id_: str, row: Ending, timeout_ms: int, *, before: bool) -> Ended:
         """How a transaction ended that is not here: with this proxy's last word, or another's."""
@@ -243,10 +247,10 @@ class Transactions:
     def _taken(self, id_: str, owner: str) -> Iterator[Open]:
         found = self._take(id_, owner)
         if found is None:
-            why = self._ended.get((owner, id_))
-            if why is None:
+            ended = self._ended.get((owner, id_))
+            if ended is None:
                 raise NotFound("there is no such transaction, or it has ended", rule="transaction_ended")
-            raise Conflict(f"the transaction has ended: {why}", rule="transaction_ended")
+            raise Conflict(f"the transaction has ended: {ended.over}", rule="transaction_ended")
         try:
             yield found
         finally:
@@ -270,12 +274,13 @@ class Transactions:
         if found.over is None:
             found.busy = False
             return
-        if found.lease is not None:
-            found.lease.release()
+        lease, found.lease = found.lease, None
+        if lease is not None:
+            lease.release()
         with self._lock:
             name = found.owner, found.id
             self._open.pop(name, None)
-            self._ended[name] = found.over
+            self._ended[name] = found
             while len(self._ended) > _MOST_ENDED:
                 self._ended.popitem(last=False)
         log.info("transaction_ended", transaction=found.id, owner=found.owner, reason=found.over)

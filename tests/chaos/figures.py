@@ -1,10 +1,14 @@
 """What clients met while each fault was done, and until the system was whole again. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
 from tests.chaos.history import Operation
+
+_MOST_ERRORS: Final = 10
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -20,7 +24,8 @@ class Figures(msgspec.Struct, frozen=True):
 
     reads, writes with a key, and writes without one; how many of the former two had to be asked for again, since the
     first attempt was answered with an error or not at all; the longest of each, with all its attempts; how many of the
-    latter failed, with a true outcome, and of how many the outcome was unknown. `whole_s`: until it was whole again.
+    latter failed, with a true outcome, and of how many the outcome was unknown. `longest_whole_s`: until all was whole
+    again. `errors`: what the former were told before, the most frequent ones.
     """
 
     times: int
@@ -34,6 +39,7 @@ class Figures(msgspec.Struct, frozen=True):
     plain_failed: int
     plain_unknown: int
     longest_whole_s: float
+    errors: dict[str, int]
 
 
 def by_fault(history: Sequence[Operation], windows: Sequence[Window]) -> dict[str, Figures]:
@@ -61,6 +67,7 @@ def _figures(history: Sequence[Operation], windows: Sequence[Window]) -> Figures
         plain_failed=sum(each.outcome == "not_done" for each in plain),
         plain_unknown=sum(each.outcome == "unknown" for each in plain),
         longest_whole_s=round(max(window.ended_s - window.began_s for window in windows), 1),
+        errors=dict(Counter(each.detail for each in reads + keyed if each.detail).most_common(_MOST_ERRORS)),
     )
 
 

@@ -15,7 +15,10 @@ _PAUSE_S = (0.05, 1.0)
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a client knows of its write in the end. `replayed`: a later attempt was given the first one's answer."""
+    """What a client knows of what it asked for in the end. `detail`: the last error that it met, also on the way to it.
+
+    `replayed`: a later attempt was given the first one's answer.
+    """
 
     outcome: Outcome
     attempts: int
@@ -52,14 +55,15 @@ class Sender:
     def _until(
         self, enough: set[Outcome], path: str, body: dict[str, Any], headers: dict[str, str], deadline: float
     ) -> Told:
-        attempts, told = 0, Told("open", 0)
+        attempts, detail = 0, ""
         while time.monotonic() < deadline:
             attempts += 1
             told = self._once(path, body, headers)
+            detail = told.detail or detail
             if told.outcome in enough:
-                return msgspec.structs.replace(told, attempts=attempts)
+                return msgspec.structs.replace(told, attempts=attempts, detail=detail)
             time.sleep(min(_PAUSE_S[1], _PAUSE_S[0] * 2**attempts) * self._dice.uniform(0.5, 1))
-        return Told("open", attempts, told.detail)
+        return Told("open", attempts, detail)
 
     def _once(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Told:
         try:

@@ -186,7 +186,9 @@ def test_a_read_only_transaction_sees_one_state_and_changes_nothing(system: Live
     assert system.send(json={"query": INSERT, "params": [new()]}).status_code == 200
     assert steps.ask("SELECT COUNT(*) FROM rental.steps")["rows"] == before
     assert said(steps.run(INSERT, new()), "rule") == (400, "read_only_transaction")
-    assert said(steps.commit(), "state") == (200, "committed")
+    first, again = steps.commit(), steps.commit()
+    assert said(first, "state") == said(again, "state") == (200, "committed")
+    assert again.headers["Idempotency-Replayed"] == "true"
 
 
 def test_a_transaction_that_nobody_asks_is_rolled_back_and_its_locks_are_free(system: LiveSystem) -> None:

@@ -5,7 +5,7 @@ from tests.chaos.history import Kind, Operation, Outcome
 
 
 def operation(kind: Kind, began: float, ended: float, attempts: int = 1, outcome: Outcome = "done") -> Operation:
-    return Operation(kind, 0, 0, outcome, attempts, began_s=began, ended_s=ended)
+    return Operation(kind, 0, 0, outcome, attempts, "503" if attempts > 1 else "", began_s=began, ended_s=ended)
 
 
 HISTORY = [
@@ -30,6 +30,7 @@ def test_each_fault_has_what_was_under_way_meanwhile() -> None:
     assert (kill.reads, kill.reads_again, kill.longest_read_s) == (1, 1, 2.5)
     assert (kill.keyed, kill.keyed_again, kill.longest_keyed_s) == (3, 1, 5)
     assert (kill.plain, kill.plain_failed, kill.plain_unknown) == (3, 1, 1)
+    assert (kill.errors, pause.errors) == ({"503": 2}, {"503": 1})
     assert (pause.times, pause.reads, pause.keyed, pause.plain) == (1, 1, 1, 0)
 
 

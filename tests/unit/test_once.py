@@ -8,7 +8,7 @@ import msgspec
 import pymysql
 import pytest
 
-from contract.errors import Conflict, DatabaseRefused, DeadlineExceeded, Forbidden, GatekeeperError
+from contract.errors import BadRequest, Conflict, DatabaseRefused, DeadlineExceeded, Forbidden, GatekeeperError
 from contract.messages import Answer, Column, Idempotency, ProxyRequest, Statement, StatementResult
 from proxy import ledger
 from proxy.connection import Connection, Rows
@@ -38,6 +38,13 @@ def claim(request: ProxyRequest) -> Claim:
 
 def test_a_request_without_a_key_claims_nothing() -> None:
     assert claim_of(changed(idempotency=None), 60) is None
+
+
+def test_a_caller_that_relies_on_a_key_for_longer_than_it_is_kept_is_refused() -> None:
+    assert claim_of(changed(idempotency=Idempotency("key", "ann", keep_s=60)), 60) is not None
+    with pytest.raises(BadRequest, match="kept for 59 s here, and the caller relies on 60 s") as refused:
+        claim_of(changed(idempotency=Idempotency("key", "ann", keep_s=60)), 59)
+    assert (refused.value.rule, refused.value.outcome) == ("idempotency_keep", "not_executed")
 
 
 @pytest.mark.parametrize(
