@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ _USER_ID: Final = 1000  # as image.sh makes it
 _SCRIPT: Final = Path(__file__).with_name("machine.sh")
 _TOLD_LINES: Final = 5
 _ANSWER_TIMEOUT_S: Final = 60.0
+_OFF_FOR_S: Final = 2.0
 _STOP_TIMEOUT_S: Final = 60.0
 _CONNECT_TIMEOUT_S: Final = 1.0
 # What tells a machine's manager to reboot; see systemd(1), SIGNALS. SIGRTMIN+5 starts reboot.target.
@@ -118,9 +120,14 @@ def start(box: Box) -> None:
 
 def wait_answers(box: Box, timeout_s: float = _ANSWER_TIMEOUT_S) -> None:
     """Return when the machine's SSH server greets. Raises ProviderError when it does not, or the machine is off."""
+    seen_at = time.monotonic()
 
     def greets() -> bool:
-        if not _launchers(box) and not box.runs:
+        nonlocal seen_at
+        if _launchers(box) or box.runs:
+            seen_at = time.monotonic()
+        # A launcher that is just becoming another program has no arguments for a moment, and can't be known by them.
+        elif time.monotonic() > seen_at + _OFF_FOR_S:
             raise ProviderError(
                 f"{box.name} went off while it was starting: {_why(processes.tail(_log(box), _TOLD_LINES))}"
             )
