@@ -96,8 +96,8 @@ def test_a_closed_connection_is_one_error_and_is_made_anew(address: str) -> None
 
 def test_what_is_not_answered_in_the_end_is_an_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constant_rate, "GRACE_S", 0.0)
-    Stalling.stall_at = 0
-    arrived = constant_rate.measure(address, [EXCHANGE], RATE, 0.5)
+    with Stalling.gate:  # nobody is answered
+        arrived = constant_rate.measure(address, [EXCHANGE], RATE, 0.5)
     assert arrived.sample.errors == 50
 
 
