@@ -16,7 +16,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from deploy import clusters, release
-from deploy.checks import breakage, ports, tables
+from deploy.checks import breakage, once, ports, tables
 from deploy.checks.failed import CheckFailed
 from deploy.deployment import ROOT, Deployment, deploy
 from deploy.providers.fleet import image, sandbox
@@ -89,6 +89,7 @@ def _ask(deployment: Deployment, site: Site, say: Say) -> None:
 
 def _check(deployment: Deployment, site: Site, *, faults: bool) -> None:
     tables.check(site, deployment.engine, deployment.say)
+    once.check(deployment, site, deployment.say)
     with outside() as stranger:
         ports.check(site, deployment.order().rules, stranger, deployment.say)
     if faults:

@@ -28,8 +28,6 @@ _AFTER: Final = 2 * load.PER_SECOND
 _MISSED_TIMEOUT_S: Final = 60.0
 _BACK_TIMEOUT_S: Final = 180.0
 _MARIADB: Final = "mariadb.service"
-# So that a node answers with all that the others have committed; NDB's have no state of their own.
-_IN_STEP: Final[Mapping[str, str]] = {"galera": "SET SESSION wsrep_sync_wait = 15; ", "ndb": ""}
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -94,7 +92,7 @@ def _broken(scene: Scene, fault: Fault) -> tuple[Verdict, float]:
 
 def _kept(scene: Scene) -> list[int]:
     """The rows that are there, which every node must see alike."""
-    engine, query = scene.deployment.engine, _IN_STEP[scene.site.cluster.engine] + load.READ_BACK
+    engine, query = scene.deployment.engine, load.IN_STEP[scene.site.cluster.engine] + load.READ_BACK
     rows = on_each(scene.site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
     first, *others = rows
     if differing := [name for name in others if rows[name] != rows[first]]:

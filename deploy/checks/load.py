@@ -5,6 +5,7 @@ Writes have no key. Each is a row of a table that allows the same row twice, so 
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -23,6 +24,8 @@ MAKE_TABLE: Final = (
 )
 DROP_TABLE: Final = f"DROP TABLE {rental.SCHEMA}.rehearsed"
 READ_BACK: Final = f"SELECT number FROM {rental.SCHEMA}.rehearsed"  # noqa: S608 - our own name
+# So that a node answers with all that the others have committed; NDB's have no state of their own.
+IN_STEP: Final[Mapping[str, str]] = {"galera": "SET SESSION wsrep_sync_wait = 15; ", "ndb": ""}
 _WRITE: Final = "INSERT INTO rehearsed (number) VALUES (?)"
 # By key, by a scan of a range, by a join: each meets a node's end in its own way. Each answers the number asked for.
 _READS: Final = (

@@ -40,6 +40,7 @@ def check(said: str) -> None:
         assert said.count(f"answered {implementation}") == 2
     assert "deployed again, unchanged" in said
     assert "copies, equal checksums from 4 SQL nodes" in said
+    assert "once under a key, together or not at all, on 4 SQL nodes" in said
     assert said.count(" tried, these answer: ") == len(MACHINES) + len(("a stranger", "the operator"))
     assert "taken down" in said
 

@@ -10,7 +10,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from deploy import clusters, rehearsal
-from deploy.checks import breakage, ports, tables
+from deploy.checks import breakage, once, ports, tables
 from deploy.checks.failed import CheckFailed
 from deploy.deployment import Deployment
 from deploy.rehearsal import Script
@@ -34,7 +34,7 @@ class Rehearsal:
         monkeypatch.setattr(rehearsal, "deploy", self._deploy)
         monkeypatch.setattr(type(world.deployment.material), "operator_public_key", "ssh-ed25519 AAAA")
         monkeypatch.setattr(rehearsal, "outside", lambda: nullcontext([]))
-        for check in (tables, ports, breakage):
+        for check in (tables, once, ports, breakage):
             name = check.__name__.rpartition(".")[2]
             monkeypatch.setattr(check, "check", lambda *_, name=name: self.checks.append(name))
 
@@ -72,7 +72,9 @@ def test_a_second_run_that_changes_something_is_a_failure_that_names_it(rehearse
     assert rehearsed.world.log == ["destroyed"]
 
 
-@pytest.mark.parametrize(("faults", "checked"), [(True, ["tables", "ports", "breakage"]), (False, ["tables", "ports"])])
+@pytest.mark.parametrize(
+    ("faults", "checked"), [(True, ["tables", "once", "ports", "breakage"]), (False, ["tables", "once", "ports"])]
+)
 def test_what_is_deployed_is_checked_and_broken_if_that_is_wanted(
     rehearsed: Rehearsal, faults: bool, checked: list[str]
 ) -> None:
