@@ -1,8 +1,6 @@
 """`fab benchmark.*`. As a program (`python -m benchmark.sysbench.tasks JSON`) it runs in namespaces of its own."""
 
 import functools
-import hashlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from deploy import cluster as descriptions
 from deploy import clusters
 from deploy.site import printing
 from deploy.tasks.failures import FAILED, USAGE, reported
+from deploy.tasks.rehearse import archive
 
 RUNS = clusters.VAR / "benchmark"
 _MATRIX = "trial (whether it works), scale (minutes), reduced (half an hour, for small machines) or full (a day)"
@@ -102,7 +101,7 @@ def local(  # noqa: PLR0917 (options are given by name)
 ) -> None:
     """Deploy to machines on this one, in namespaces of their own, measure them, and take them down. Needs root."""
     named(matrix)
-    described = machines.members(engine, data_nodes, _archive(tarball) if engine == "ndb" else None)
+    described = machines.members(engine, data_nodes, archive(tarball) if engine == "ndb" else None)
     descriptions.checked(described)
     paths = machines.paths(Path(resume).absolute() if resume else _new(engine), runs)
     wish = machines.Wish(described, matrix, tuple(map(str, paths)), seed)
@@ -148,14 +147,6 @@ def scale(_context: Context, run: Sequence[str]) -> None:
 
 def _new(name: str) -> Path:
     return RUNS / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-
-
-def _archive(path: str | None) -> dict[str, str]:
-    found = path or os.environ.get("GATEKEEPER_NDB_TARBALL")
-    if not found:
-        raise Exit("say where MySQL NDB Cluster's archive is: --tarball PATH", code=USAGE)
-    with Path(found).open("rb") as file:
-        return {"source": str(Path(found).absolute()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 namespace = Collection("benchmark")

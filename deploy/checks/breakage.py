@@ -20,7 +20,7 @@ from deploy.providers.fleet import Fleet
 from deploy.providers.fleet.faults import Faults
 from deploy.providers.interface import Say
 from deploy.roles import ndb_units
-from deploy.site import Site, on_each
+from deploy.site import Site
 
 _BEFORE: Final = 2 * load.PER_SECOND
 _DEAD: Final = 10 * load.PER_SECOND
@@ -92,8 +92,7 @@ def _broken(scene: Scene, fault: Fault) -> tuple[Verdict, float]:
 
 def _kept(scene: Scene) -> list[int]:
     """The rows that are there, which every node must see alike."""
-    engine, query = scene.deployment.engine, load.IN_STEP[scene.site.cluster.engine] + load.READ_BACK
-    rows = on_each(scene.site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
+    rows = load.kept(scene.deployment.engine, scene.site)
     first, *others = rows
     if differing := [name for name in others if rows[name] != rows[first]]:
         raise CheckFailed(f"{', '.join(differing)} and {first} see different rows")
@@ -119,40 +118,43 @@ def _wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         raise CheckFailed(str(error)) from None
 
 
-def _killed(unit: str) -> Act:
+def killed(unit: str) -> Act:
     """Kills all of a unit's processes; systemd starts it again."""
-    return lambda scene, node: _run(scene, node, f"systemctl kill --kill-who=all --signal=KILL {unit}")
+    return lambda scene, node: run(scene, node, f"systemctl kill --kill-who=all --signal=KILL {unit}")
 
 
 def _killed_for_good(unit: str) -> Act:
     """Kills them, and keeps systemd from starting the unit again."""
-    return lambda scene, node: _run(
+    return lambda scene, node: run(
         scene, node, f"systemctl kill --kill-who=all --signal=KILL {unit}; systemctl stop {unit}"
     )
 
 
 def _started(unit: str) -> Act:
-    return lambda scene, node: _run(scene, node, f"systemctl start {unit}")
+    return lambda scene, node: run(scene, node, f"systemctl start {unit}")
 
 
-def _run(scene: Scene, node: str, script: str) -> None:
+def run(scene: Scene, node: str, script: str) -> None:
+    """Runs a script as root on the machine of that name."""
     scene.site.hosts[node].sudo(script)
 
 
-def _power_cut(scene: Scene, node: str) -> None:
+def power_cut(scene: Scene, node: str) -> None:
+    """Turns its machine off without a word."""
     scene.site.hosts[node].close()
     scene.faults.power_cut(node)
 
 
-def _power_back(scene: Scene, node: str) -> None:
+def power_back(scene: Scene, node: str) -> None:
+    """Turns it on again."""
     scene.deployment.provider.start([node])
 
 
 # data1 is the data nodes' president, the oldest of them, whose end costs the others most.
 FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
     "ndb": (
-        Fault("kill -9 of ndbmtd", "data1", _killed(ndb_units.DATA_NODE)),
-        Fault("kill -9 of mysqld", "data2", _killed(ndb_units.SQL), loses_sql=True),
+        Fault("kill -9 of ndbmtd", "data1", killed(ndb_units.DATA_NODE)),
+        Fault("kill -9 of mysqld", "data2", killed(ndb_units.SQL), loses_sql=True),
         Fault(
             "kill -9 of ndb_mgmd, for good",
             "manager",
@@ -160,11 +162,11 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
             mends=_started(ndb_units.MANAGEMENT),
             is_missed=False,
         ),
-        Fault("power cut", "data3", _power_cut, mends=_power_back, loses_sql=True),
+        Fault("power cut", "data3", power_cut, mends=power_back, loses_sql=True),
     ),
     "galera": (
-        Fault("kill -9 of mariadbd", "data1", _killed(_MARIADB)),
-        Fault("kill -9 of mariadbd, where writes go", "manager", _killed(_MARIADB), loses_sql=True),
-        Fault("power cut", "data3", _power_cut, mends=_power_back),
+        Fault("kill -9 of mariadbd", "data1", killed(_MARIADB)),
+        Fault("kill -9 of mariadbd, where writes go", "manager", killed(_MARIADB), loses_sql=True),
+        Fault("power cut", "data3", power_cut, mends=power_back),
     ),
 }

@@ -15,7 +15,9 @@ from client import Client
 from contract.errors import GatekeeperError, Outcome
 from contract.implementations import IMPLEMENTATIONS
 from deploy.checks.failed import CheckFailed
+from deploy.roles.engine import MachineEngine
 from deploy.sample import rental
+from deploy.site import Site, on_each
 
 PER_SECOND: Final = 50
 _COLUMNS: Final = "id BIGINT AUTO_INCREMENT PRIMARY KEY, number INT NOT NULL"
@@ -23,7 +25,7 @@ MAKE_TABLE: Final = (
     f"DROP TABLE IF EXISTS {rental.SCHEMA}.rehearsed; CREATE TABLE {rental.SCHEMA}.rehearsed ({_COLUMNS})"
 )
 DROP_TABLE: Final = f"DROP TABLE {rental.SCHEMA}.rehearsed"
-READ_BACK: Final = f"SELECT number FROM {rental.SCHEMA}.rehearsed"  # noqa: S608 - our own name
+_READ_BACK: Final = f"SELECT number FROM {rental.SCHEMA}.rehearsed"  # noqa: S608 - our own name
 # So that a node answers with all that the others have committed; NDB's have no state of their own.
 IN_STEP: Final[Mapping[str, str]] = {"galera": "SET SESSION wsrep_sync_wait = 15; ", "ndb": ""}
 _WRITE: Final = "INSERT INTO rehearsed (number) VALUES (?)"
@@ -37,6 +39,12 @@ _FILMS: Final = 500
 _SENDERS: Final = 10
 _END_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.05
+
+
+def kept(engine: MachineEngine, site: Site) -> dict[str, list[int]]:
+    """The rows that each node sees, by its name, after all that any has committed. Raises HostError."""
+    query = IN_STEP[site.cluster.engine] + _READ_BACK
+    return on_each(site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
 
 
 class Sent(msgspec.Struct, frozen=True):

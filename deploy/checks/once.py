@@ -12,7 +12,7 @@ from deploy.checks.failed import CheckFailed
 from deploy.deployment import Deployment
 from deploy.providers.interface import Say
 from deploy.sample import rental
-from deploy.site import Site, on_each
+from deploy.site import Site
 
 _INSERT: Final = f"INSERT INTO {rental.SCHEMA}.rehearsed (number) VALUES (?)"  # noqa: S608 - our own name
 _STAY: Final = [1, 3, 4, 6]
@@ -26,9 +26,7 @@ def check(deployment: Deployment, site: Site, say: Say) -> None:
         _once(client)
         _together(client)
         _in_steps(client)
-    query = load.IN_STEP[site.cluster.engine] + load.READ_BACK
-    rows = on_each(site.nodes, lambda host: sorted(map(int, engine.sql(host, query).split())))
-    if wrong := {name: found for name, found in rows.items() if found != _STAY}:
+    if wrong := {name: found for name, found in load.kept(engine, site).items() if found != _STAY}:
         raise CheckFailed(f"not the writes {_STAY} are there: {wrong}")
     engine.sql(manager, load.DROP_TABLE)
     say("writes", f"once under a key, together or not at all, on {len(site.nodes)} SQL nodes")

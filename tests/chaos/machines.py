@@ -8,22 +8,22 @@ from functools import partial
 from typing import Final, get_args
 
 from deploy import clusters
-from deploy.checks import breakage
-from deploy.checks.breakage import Scene
+from deploy.checks import breakage, load
+from deploy.checks.breakage import Act, Scene
 from deploy.deployment import Deployment, deploy
 from deploy.host import Host
 from deploy.providers.fleet import Fleet
 from deploy.providers.fleet.faults import Faults
 from deploy.release import Service
 from deploy.roles import service
-from deploy.roles.files import Material
 from deploy.site import on_each
 from tests.chaos.target import WHOLE_WITHIN_S, Fault
 from tests.live.cluster_fixtures import KEPT_LOGS
 
-_SYNC: Final[Mapping[str, tuple[str, ...]]] = {"galera": ("SET SESSION wsrep_sync_wait = 15",), "ndb": ()}
 _STORAGE: Final[Mapping[str, str]] = {"galera": "InnoDB", "ndb": "NDBCLUSTER"}
 _READ_TIMEOUT_S: Final = 120.0
+
+_Fault = Callable[[Scene, random.Random], AbstractContextManager[str]]
 
 
 class Machines:
@@ -33,7 +33,7 @@ class Machines:
         assert isinstance(deployment.provider, Fleet)
         self.site = deploy(deployment)
         self._scene = Scene(deployment, self.site, Faults(deployment.provider))
-        material: Material = deployment.material
+        material = deployment.material
         self.url = clusters.url(deployment, self.site)
         self.key = material.api_key.read_text(encoding="utf-8").strip()
         self.verify = str(material.certificates / f"edge-{self.site.of('gatekeeper')[0].name}.pem")
@@ -42,7 +42,7 @@ class Machines:
 
     def sql(self, *statements: str) -> list[tuple[int, ...]]:
         """The last one's rows: only it has any."""
-        script = "; ".join([*_SYNC[self.site.cluster.engine], *statements])
+        script = load.IN_STEP[self.site.cluster.engine] + "; ".join(statements)
         told = self._scene.deployment.engine.sql(self.site.nodes[0], script, timeout_s=_READ_TIMEOUT_S)
         return [tuple(map(int, line.split("\t"))) for line in told.splitlines()]
 
@@ -64,15 +64,28 @@ class Machines:
                 time.sleep(0.2)
 
 
-def _killed(units: Callable[[Scene, Host], tuple[str, ...]], hosts: Callable[[Scene], list[Host]]) -> "_Fault":
+def _fault(hosts: Callable[[Scene], list[Host]], does: Act, undoes: Act | None = None) -> _Fault:
+    """Does it to one of the machines; what has no `undoes` comes back by itself."""
+
     @contextmanager
     def fault(scene: Scene, dice: random.Random) -> Iterator[str]:
-        host = dice.choice(hosts(scene))
-        unit = dice.choice(units(scene, host))
-        host.sudo(f"systemctl kill --kill-who=all --signal=KILL {unit}")
-        yield f"{unit} of {host.name}"  # systemd starts it again
+        name = dice.choice(hosts(scene)).name
+        does(scene, name)
+        try:
+            yield name
+        finally:
+            if undoes:
+                undoes(scene, name)
 
     return fault
+
+
+@contextmanager
+def _database_killed(scene: Scene, dice: random.Random) -> Iterator[str]:
+    host = dice.choice(_nodes(scene))
+    unit = dice.choice(scene.deployment.engine.units(host.machine.role))
+    breakage.killed(unit)(scene, host.name)
+    yield f"{unit} of {host.name}"  # systemd starts it again
 
 
 def _nodes(scene: Scene) -> list[Host]:
@@ -80,85 +93,45 @@ def _nodes(scene: Scene) -> list[Host]:
 
 
 def _services(scene: Scene) -> list[Host]:
-    return scene.site.of("proxy", "orchestrator", "gatekeeper")
+    return scene.site.of(*get_args(Service))
 
 
-def _of_node(scene: Scene, host: Host) -> tuple[str, ...]:
-    return scene.deployment.engine.units(host.machine.role)
+def _proxies(scene: Scene) -> list[Host]:
+    return scene.site.of("proxy")
 
 
-def _of_service(_scene: Scene, host: Host) -> tuple[str, ...]:
-    return (_unit(host),)
+def _unit(scene: Scene, name: str) -> str:
+    """The unit of the service that the machine is for."""
+    role = scene.site.hosts[name].machine.role
+    return next(service.unit_name(known) for known in get_args(Service) if known == role)
 
 
-def _unit(host: Host) -> str:
-    return next(service.unit_name(name) for name in get_args(Service) if name == host.machine.role)
+def _worker_killed(scene: Scene, name: str) -> None:
+    master = f"$(systemctl show --property MainPID --value {_unit(scene, name)})"
+    breakage.run(scene, name, f"pkill -KILL --oldest --parent {master} || true")
 
 
-@contextmanager
-def _worker_killed(scene: Scene, dice: random.Random) -> Iterator[str]:
-    host = dice.choice(_services(scene))
-    host.sudo(f"pkill -KILL --oldest --parent $(systemctl show --property MainPID --value {_unit(host)}) || true")
-    yield host.name
+def _tunnels_killed(scene: Scene, name: str) -> None:
+    breakage.run(scene, name, "pkill -KILL --exact ssh || true")
 
 
-@contextmanager
-def _tunnels_killed(scene: Scene, dice: random.Random) -> Iterator[str]:
-    host = dice.choice(scene.site.of("proxy"))
-    host.sudo("pkill -KILL --exact ssh || true")
-    yield host.name
+def _signalled(signal: str) -> Act:
+    return lambda scene, name: breakage.run(
+        scene, name, f"systemctl kill --kill-who=all --signal={signal} {_unit(scene, name)}"
+    )
 
-
-@contextmanager
-def _proxy_paused(scene: Scene, dice: random.Random) -> Iterator[str]:
-    host = dice.choice(scene.site.of("proxy"))
-    host.sudo(f"systemctl kill --kill-who=all --signal=STOP {_unit(host)}")
-    try:
-        yield host.name
-    finally:
-        host.sudo(f"systemctl kill --kill-who=all --signal=CONT {_unit(host)}")
-
-
-@contextmanager
-def _machine_paused(scene: Scene, dice: random.Random) -> Iterator[str]:
-    name = dice.choice(_nodes(scene)).name
-    scene.faults.pause(name)
-    try:
-        yield name
-    finally:
-        scene.faults.resume(name)
-
-
-@contextmanager
-def _cable_pulled(scene: Scene, dice: random.Random) -> Iterator[str]:
-    name = dice.choice(_nodes(scene)).name
-    scene.faults.cut(name)
-    try:
-        yield name
-    finally:
-        scene.faults.heal()
-
-
-@contextmanager
-def _power_cut(scene: Scene, dice: random.Random) -> Iterator[str]:
-    host = dice.choice(_nodes(scene))
-    host.close()
-    scene.faults.power_cut(host.name)
-    try:
-        yield host.name
-    finally:
-        scene.deployment.provider.start([host.name])
-
-
-_Fault = Callable[[Scene, random.Random], AbstractContextManager[str]]
 
 _FAULTS: Final[Mapping[str, _Fault]] = {
-    "kill -9 of a database process": _killed(_of_node, _nodes),
-    "kill -9 of a service": _killed(_of_service, _services),
-    "kill -9 of a worker": _worker_killed,
-    "kill -9 of all tunnels": _tunnels_killed,
-    "pause of a proxy": _proxy_paused,
-    "pause of a node's machine": _machine_paused,
-    "a node's cable pulled": _cable_pulled,
-    "power cut of a node's machine": _power_cut,
+    "kill -9 of a database process": _database_killed,
+    "kill -9 of a service": _fault(_services, _signalled("KILL")),
+    "kill -9 of a worker": _fault(_services, _worker_killed),
+    "kill -9 of all tunnels": _fault(_proxies, _tunnels_killed),
+    "pause of a proxy": _fault(_proxies, _signalled("STOP"), _signalled("CONT")),
+    "pause of a node's machine": _fault(
+        _nodes, lambda scene, name: scene.faults.pause(name), lambda scene, name: scene.faults.resume(name)
+    ),
+    "a node's cable pulled": _fault(
+        _nodes, lambda scene, name: scene.faults.cut(name), lambda scene, _name: scene.faults.heal()
+    ),
+    "power cut of a node's machine": _fault(_nodes, breakage.power_cut, breakage.power_back),
 }
